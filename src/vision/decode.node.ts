@@ -1,0 +1,231 @@
+import { open, stat } from "node:fs/promises";
+import { promisify } from "node:util";
+import { gunzip } from "node:zlib";
+import sharp, { type Metadata, type Sharp } from "sharp";
+import { MediaError } from "../core/errors.ts";
+import type { RgbImage } from "./image.ts";
+import { type PictureFormat, sniffPicture } from "./sniff.ts";
+
+export interface DecodeOptions {
+  /** Largest width × height that is decoded; more is refused from the header, before memory is taken. */
+  readonly maxPixels?: number;
+  /** Largest file, and largest unpacked text of a compressed SVG. */
+  readonly maxBytes?: number;
+  /** Longest time for one picture. */
+  readonly timeoutMs?: number;
+  /** SVG only: the shorter side in pixels that it is drawn with. Default: the size that the file declares. */
+  readonly vectorSide?: number;
+}
+
+/** The limits that hold where {@link DecodeOptions} names none. */
+export const DECODE_LIMITS = { maxPixels: 64e6, maxBytes: 128 * 2 ** 20, timeoutMs: 30_000 } as const;
+
+/** A picture that was recognised and measured but not decoded yet. */
+export interface OpenedPicture {
+  /** A new decoding pipeline: upright, 8 bits, alpha on white; CMYK is left to {@link finishRgb}. */
+  readonly pipeline: Sharp;
+  readonly format: PictureFormat;
+  /** Upright size in pixels. */
+  readonly width: number;
+  readonly height: number;
+  /** How messages call it. */
+  readonly name: string;
+  readonly cmyk: boolean;
+  readonly timeoutMs: number;
+}
+
+const CSS_PIXELS_PER_INCH = 72;
+
+// One picture uses one thread and nothing is kept: callers decode many at a time, and the defaults (a thread per
+// core for each, a cache of open files and operations) would let memory and threads grow with them. The settings
+// belong to the library's process-wide state, so they are made once, where it is loaded.
+sharp.cache(false);
+sharp.concurrency(1);
+
+/**
+ * Decodes JPEG, PNG, WebP, AVIF, GIF and animated WebP (first frame), TIFF (first page), SVG and SVGZ to 8-bit RGB.
+ * `source` is a path or the file's bytes. EXIF orientation is applied; alpha is laid on white; 16-bit samples keep
+ * their high byte; ICC profiles are ignored and CMYK is converted by R = (1 - C)(1 - K), both as Pillow's
+ * `convert("RGB")` does, since that made the published models' inputs.
+ *
+ * DIFFERS from Pillow: transparent pixels become white instead of their hidden colour, and 16-bit grey is scaled
+ * (Pillow clips it to white); decode.node.test.ts pins both.
+ *
+ * An SVG is always drawn from memory, where the drawing library has no base address and so loads nothing but
+ * `data:` URIs: no other file and no network address (pinned by test).
+ *
+ * Throws a MediaError that names the file for anything that is unreadable, of another format, damaged, or over a
+ * limit. After a timeout the native work of that picture may go on for a while on its pool thread.
+ */
+export async function decodeImage(
+  source: string | Uint8Array,
+  options: DecodeOptions = {},
+): Promise<RgbImage> {
+  const picture = await openPicture(source, options);
+  return finishRgb(picture, picture.pipeline);
+}
+
+/** Reads, recognises and measures a picture, and refuses it where it is over a limit. See {@link decodeImage}. */
+export async function openPicture(
+  source: string | Uint8Array,
+  options: DecodeOptions = {},
+): Promise<OpenedPicture> {
+  const limits = { ...DECODE_LIMITS, ...options };
+  const name = typeof source === "string" ? source : "picture in memory";
+  let bytes = typeof source === "string" ? await readLimited(source, limits.maxBytes) : source;
+  if (bytes.length > limits.maxBytes) throw tooManyBytes(name, bytes.length, limits.maxBytes);
+
+  const sniffed = sniffPicture(bytes);
+  if ("found" in sniffed)
+    throw new MediaError(
+      `${name}: expected a JPEG, PNG, WebP, AVIF, GIF, TIFF or SVG picture, found ${sniffed.found}; convert or remove it`,
+    );
+  if (sniffed.format === "svgz") bytes = await unpackSvg(name, bytes, limits.maxBytes);
+  const vector = sniffed.format === "svg" || sniffed.format === "svgz";
+
+  const header = await sharp(bytes, { limitInputPixels: false })
+    .metadata()
+    .catch((e: unknown) => {
+      throw damaged(name, sniffed.format, e);
+    });
+  // A drawing has no pixels of its own: its declared size only sets the proportions when a side is asked for.
+  const density = vector ? vectorDensity(header, limits.vectorSide) : undefined;
+  const scale = density === undefined ? 1 : density / CSS_PIXELS_PER_INCH;
+  const turned = (header.orientation ?? 1) >= 5;
+  const width = Math.max(1, Math.round((turned ? header.height : header.width) * scale));
+  const height = Math.max(1, Math.round((turned ? header.width : header.height) * scale));
+  if (width * height > limits.maxPixels)
+    throw new MediaError(
+      `${name}: expected at most ${limits.maxPixels} pixels, found ${width}×${height} = ${width * height} (a decompression bomb?); shrink the picture or raise maxPixels`,
+    );
+  const pipeline = sharp(bytes, {
+    // The header's word is checked above; this holds against decoders that see another size than the header's.
+    limitInputPixels: Math.ceil(limits.maxPixels * 1.01) + 65_536,
+    ignoreIcc: true,
+    autoOrient: true,
+    failOn: "error",
+    ...(density === undefined ? {} : { density }),
+  }).timeout({ seconds: Math.max(1, Math.ceil(limits.timeoutMs / 1000)) });
+  const cmyk = header.space === "cmyk";
+  return {
+    pipeline: cmyk
+      ? pipeline.pipelineColourspace("cmyk").toColourspace("cmyk")
+      : pipeline.flatten({ background: "#ffffff" }).toColourspace("srgb"),
+    format: sniffed.format,
+    width,
+    height,
+    name,
+    cmyk,
+    timeoutMs: limits.timeoutMs,
+  };
+}
+
+/** Runs a pipeline made from `picture` and returns its pixels as RGB. */
+export async function finishRgb(picture: OpenedPicture, pipeline: Sharp): Promise<RgbImage> {
+  const { name, format, timeoutMs } = picture;
+  const decoding = pipeline.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new MediaError(tooSlow(name, timeoutMs))), timeoutMs);
+  });
+  try {
+    const { data, info } = await Promise.race([decoding, timeout]);
+    return { width: info.width, height: info.height, data: toRgb(data, info.channels, picture.cmyk) };
+  } catch (e) {
+    if (e instanceof MediaError) throw e;
+    if (e instanceof Error && /timeout/i.test(e.message)) throw new MediaError(tooSlow(name, timeoutMs));
+    throw damaged(name, format, e);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Reads a regular file of at most `maxBytes`; pipes, devices and folders are refused without being opened. */
+async function readLimited(path: string, maxBytes: number): Promise<Uint8Array> {
+  try {
+    const found = await stat(path);
+    if (!found.isFile())
+      throw new MediaError(
+        `${path}: expected a picture file, found ${found.isDirectory() ? "a folder" : "a device or pipe"}; give the path of a file`,
+      );
+    if (found.size > maxBytes) throw tooManyBytes(path, found.size, maxBytes);
+    const file = await open(path, "r");
+    try {
+      // The size may be a lie (procfs) or change: never read past what was promised.
+      const bytes = new Uint8Array(found.size);
+      let filled = 0;
+      while (filled < bytes.length) {
+        const { bytesRead } = await file.read(bytes, filled, bytes.length - filled, filled);
+        if (bytesRead === 0) break;
+        filled += bytesRead;
+      }
+      return bytes.subarray(0, filled);
+    } finally {
+      await file.close();
+    }
+  } catch (e) {
+    if (e instanceof MediaError) throw e;
+    throw new MediaError(
+      `${path}: expected a readable file, found ${messageOf(e)}; check the path and its permissions`,
+      { cause: e },
+    );
+  }
+}
+
+async function unpackSvg(name: string, bytes: Uint8Array, maxBytes: number): Promise<Uint8Array> {
+  const unpacked: Uint8Array = await promisify(gunzip)(bytes, { maxOutputLength: maxBytes }).catch(
+    (e: unknown) => {
+      throw new MediaError(
+        `${name}: expected a gzip-compressed SVG of at most ${maxBytes} bytes unpacked, found ${messageOf(e)}; unpack it yourself or raise maxBytes`,
+        { cause: e },
+      );
+    },
+  );
+  const inner = sniffPicture(unpacked);
+  if ("format" in inner && inner.format === "svg") return unpacked;
+  throw new MediaError(`${name}: expected an SVG inside the gzip file, found something else; unpack it`);
+}
+
+/** Dots per inch at which the drawing's shorter side has `side` pixels, within what the library takes. */
+function vectorDensity(header: Metadata, side: number | undefined): number {
+  if (side === undefined) return CSS_PIXELS_PER_INCH;
+  const density = (CSS_PIXELS_PER_INCH * side) / Math.min(header.width, header.height);
+  return Math.min(100_000, Math.max(1, density));
+}
+
+/** Interleaved samples of 1, 3 or 4 (CMYK) channels as RGB. */
+function toRgb(data: Uint8Array, channels: number, cmyk: boolean): Uint8Array {
+  if (channels === 3 && !cmyk) return new Uint8Array(data.buffer, data.byteOffset, data.length);
+  const pixels = data.length / channels;
+  const out = new Uint8Array(pixels * 3);
+  for (let i = 0; i < pixels; i++)
+    for (let c = 0; c < 3; c++)
+      out[i * 3 + c] = cmyk
+        ? cmykSample(data[i * channels + c]!, data[i * channels + 3]!)
+        : data[i * channels]!;
+  return out;
+}
+
+/** 255 (1 - ink) (1 - key), the product rounded as an integer: the naive conversion, without ink profiles. */
+function cmykSample(ink: number, key: number): number {
+  const rest = 255 - key;
+  return rest - Math.round((ink * rest) / 255);
+}
+
+const tooManyBytes = (name: string, found: number, limit: number): MediaError =>
+  new MediaError(
+    `${name}: expected at most ${limit} bytes, found ${found}; shrink the file or raise maxBytes`,
+  );
+
+const tooSlow = (name: string, timeoutMs: number): string =>
+  `${name}: expected to be decoded within ${timeoutMs} ms, found it still going; simplify the picture or raise timeoutMs`;
+
+function damaged(name: string, format: PictureFormat, cause: unknown): MediaError {
+  const reason = messageOf(cause).split("\n")[0]!.trim();
+  return new MediaError(
+    `${name}: expected a complete ${format.toUpperCase()} picture, found it damaged or unsupported (${reason}); replace the file or save it again`,
+    { cause },
+  );
+}
+
+const messageOf = (e: unknown): string => (e instanceof Error ? e.message : String(e));
