@@ -125,11 +125,15 @@ export class SentencePieceBpe {
   }
 
   #emit(ids: number[], piece: string, merged: number, splits: ReadonlyMap<string, number>): void {
-    const id = merged >= 0 ? merged : (this.idOf(piece) ?? this.#unk);
-    const split = this.#table.unused.has(id) ? splits.get(piece) : undefined;
+    const found = merged >= 0 ? merged : (this.#pieces.get(piece) ?? this.#unk);
+    const unused = this.#table.unused.has(found);
+    const split = unused ? splits.get(piece) : undefined;
     if (split !== undefined) {
       for (const part of [piece.slice(0, split), piece.slice(split)]) this.#emit(ids, part, -1, splits);
-    } else if (id !== this.#unk) ids.push(id);
+      return;
+    }
+    const id = unused ? this.#unk : found;
+    if (id !== this.#unk) ids.push(id);
     else if (this.model.byteFallback) for (const byte of utf8.encode(piece)) ids.push(this.#bytes[byte]!);
     else if (ids.at(-1) !== id) ids.push(id); // a run of unknown characters is one unknown piece
   }
