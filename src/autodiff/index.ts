@@ -1,0 +1,2 @@
+export { checkpoint } from "./checkpoint.ts";
+export { grad } from "./grad.ts";
