@@ -1,0 +1,182 @@
+import { Hono } from "hono";
+import { methodNotAllowed } from "hono/method-not-allowed";
+import { addClassifyRoute } from "./classify-route.ts";
+import type { Env, Services } from "./context.ts";
+import { addEventsRoute } from "./events-route.ts";
+import { addFolderRoutes } from "./folder-routes.ts";
+import { Gate } from "./gate.ts";
+import { sameOriginOnly } from "./guard.ts";
+import { errorBody, HttpError, toHttpError } from "./http-error.ts";
+import { Indexer } from "./indexer.ts";
+import { LIMITS, type Limits } from "./limits.ts";
+import type { Page } from "./page.ts";
+import { addPictureRoutes } from "./picture-routes.ts";
+import type { Library } from "./ports.ts";
+import { addSearchRoutes } from "./search-routes.ts";
+
+export interface AppOptions {
+  /** A promise while the model is being loaded: until it resolves, the API answers 503. */
+  readonly library: Library | Promise<Library>;
+  /** The page's files; without them only the API is served. */
+  readonly page?: Page | undefined;
+  /** `true` when only this machine can connect. */
+  readonly loopback: boolean;
+  /** Whether folders may be added and removed over HTTP; default: `loopback`. */
+  readonly folderChanges?: boolean | undefined;
+  /** Host names, besides IP addresses and localhost, under which the server is reached. */
+  readonly hostNames?: readonly string[] | undefined;
+  readonly limits?: Partial<Limits> | undefined;
+  /** Is told of failures that are no mistake of the user. */
+  readonly onDefect: (error: unknown) => void;
+}
+
+export interface App {
+  readonly fetch: Hono<Env>["fetch"];
+  /** In-process requests, for tests. */
+  readonly request: Hono<Env>["request"];
+  /** Resolves when the library is loaded; rejects with the reason why it could not be. */
+  readonly ready: Promise<{ readonly library: Library; readonly indexer: Indexer }>;
+  /** Ends event streams and indexing; requests go on. The library is closed by its owner. */
+  close(): Promise<void>;
+  /** Cancels the requests that are still running. */
+  cancel(): void;
+}
+
+/** The page may load from this server only; pictures that the user drops are blobs. */
+const PAGE_POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; " +
+  "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const SECURITY_HEADERS = {
+  "Content-Security-Policy": PAGE_POLICY,
+  "X-Content-Type-Options": "nosniff",
+  "X-Frame-Options": "DENY",
+  "Referrer-Policy": "no-referrer",
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Cross-Origin-Resource-Policy": "same-origin",
+} as const;
+
+/** The HTTP API and the page, without a socket: see docs of each `*-routes.ts` for the endpoints. */
+export function createApp(options: AppOptions): App {
+  const closing = new AbortController();
+  const cancelling = new AbortController();
+  const limits = { ...LIMITS, ...options.limits };
+  const loading = new Loading(options);
+  const services: Services = {
+    library: () => loading.parts().library,
+    indexer: () => loading.parts().indexer,
+    state: () => loading.state,
+    gate: new Gate(limits.concurrent, limits.waiting),
+    limits,
+    folderChanges: options.folderChanges ?? options.loopback,
+  };
+  const app = new Hono<Env>();
+  addMiddleware(app, options, limits, cancelling.signal);
+  app.get("/healthz", (c) => c.json({ status: loading.state.loading ? "loading" : "ok" }));
+  addStatusRoute(app, services);
+  addSearchRoutes(app, services);
+  addPictureRoutes(app, services);
+  addClassifyRoute(app, services);
+  addFolderRoutes(app, services);
+  addEventsRoute(app, services, closing.signal);
+  if (options.page) addPage(app, options.page);
+  return {
+    fetch: app.fetch,
+    request: app.request,
+    ready: loading.ready,
+    async close() {
+      closing.abort();
+      const parts = await loading.ready.catch(() => undefined);
+      await parts?.indexer.close();
+    },
+    cancel: () => cancelling.abort(),
+  };
+}
+
+/** The library before, while and after it is loaded. */
+class Loading {
+  readonly ready: App["ready"];
+  #parts: Awaited<App["ready"]> | undefined;
+  #error: string | undefined;
+
+  constructor({ library, onDefect }: AppOptions) {
+    this.ready = Promise.resolve(library).then((loaded) => {
+      this.#parts = { library: loaded, indexer: new Indexer(loaded.index, onDefect) };
+      return this.#parts;
+    });
+    this.ready.catch((error: Error) => {
+      this.#error = error.message;
+    });
+  }
+
+  get state() {
+    return { loading: this.#parts === undefined, ...(this.#error !== undefined && { error: this.#error }) };
+  }
+
+  parts() {
+    if (this.#parts) return this.#parts;
+    const why = this.#error ? `the model could not be loaded: ${this.#error}` : "the model is being loaded";
+    throw new HttpError(503, why, { "Retry-After": "1" });
+  }
+}
+
+function addMiddleware(app: Hono<Env>, options: AppOptions, limits: Limits, cancelled: AbortSignal): void {
+  app.onError((error, c) => {
+    const known = toHttpError(error);
+    if (known.status === 500) options.onDefect(error);
+    // 499 is a number for logs: no one is left to read the answer.
+    return c.json(errorBody(known.status, known.message), known.status as 500, { ...known.headers });
+  });
+  app.notFound((c) => c.json(errorBody(404, `${c.req.method} ${c.req.path}: there is no such address`), 404));
+  app.use(async (c, next) => {
+    await next();
+    for (const [name, value] of Object.entries(SECURITY_HEADERS))
+      if (!c.res.headers.has(name)) c.res.headers.set(name, value);
+    if (!c.res.headers.has("Cache-Control")) c.res.headers.set("Cache-Control", "no-store");
+  });
+  app.use(
+    methodNotAllowed({
+      app,
+      onMethodNotAllowed: (c, methods) =>
+        c.json(errorBody(405, `${c.req.method} ${c.req.path}: use ${methods.join(" or ")}`), 405, {
+          Allow: methods.join(", "),
+        }),
+    }),
+  );
+  app.use(sameOriginOnly({ loopback: options.loopback, names: options.hostNames ?? [] }));
+  app.use(async (c, next) => {
+    c.set("signal", AbortSignal.any([c.req.raw.signal, AbortSignal.timeout(limits.requestMs), cancelled]));
+    await next();
+  });
+}
+
+function addStatusRoute(app: Hono<Env>, services: Services): void {
+  app.get("/api/status", async (c) => {
+    const state = services.state();
+    if (state.loading) return c.json({ ...state, folderChanges: services.folderChanges });
+    const { index, model } = services.library();
+    const folders = await index.folders();
+    const pictures = folders.reduce((n, f) => n + f.pictures, 0);
+    return c.json({
+      ...state,
+      folderChanges: services.folderChanges,
+      model,
+      pictures,
+      folders: folders.length,
+      limits: { uploadBytes: services.limits.uploadBytes, labels: services.limits.labels },
+    });
+  });
+}
+
+function addPage(app: Hono<Env>, page: Page): void {
+  for (const [path, file] of page.files)
+    app.get(path, (c) => {
+      const headers = {
+        "Content-Type": file.type,
+        "Cache-Control": file.immutable ? "public, max-age=31536000, immutable" : "no-cache",
+        ETag: file.etag,
+      };
+      if (c.req.header("if-none-match") === file.etag) return c.body(null, 304, headers);
+      return c.body(file.bytes, 200, headers);
+    });
+}

@@ -1,0 +1,61 @@
+import type { Context, Hono } from "hono";
+import { z } from "zod";
+import { type Env, pictureOf, type Services } from "./context.ts";
+import { validate } from "./http-error.ts";
+import { readJson, readUpload } from "./upload.ts";
+
+interface ClassifyRequest {
+  /** Pictures by path or as bytes, each with what the answer says of it. */
+  readonly pictures: readonly { readonly source: string | Uint8Array; readonly about: object }[];
+  readonly labels: readonly string[];
+}
+
+/**
+ * `POST /api/classify`: which of the user's labels fits, as probabilities that sum to one. JSON
+ * `{ ids, labels }` for pictures of the index, or a form with a file `image` and `labels` (repeated, or separated
+ * by commas).
+ */
+export function addClassifyRoute(app: Hono<Env>, services: Services): void {
+  const { limits } = services;
+  const label = z.string().trim().min(1).max(200);
+  const labels = z
+    .array(label)
+    .min(2, "at least two labels are needed to choose between")
+    .max(limits.labels)
+    .refine((list) => new Set(list).size === list.length, "each label may appear once");
+  const byIds = z.object({ ids: z.array(z.string().min(1)).min(1).max(limits.classified), labels });
+
+  async function fromIds(c: Context<Env>): Promise<ClassifyRequest> {
+    const body = validate("POST /api/classify", byIds, await readJson(c.req.raw, limits));
+    const pictures = await Promise.all(body.ids.map((id) => pictureOf(services, id)));
+    return {
+      pictures: pictures.map(({ path }, i) => ({ source: path, about: { id: body.ids[i], path } })),
+      labels: body.labels,
+    };
+  }
+
+  async function fromUpload(c: Context<Env>): Promise<ClassifyRequest> {
+    const { image, fields } = await readUpload(c.req.raw, limits);
+    const given = (fields.get("labels") ?? []).flatMap((s) => s.split(",")).map((s) => s.trim());
+    const checked = validate("POST /api/classify", z.object({ labels }), { labels: given.filter(Boolean) });
+    return { pictures: [{ source: image, about: {} }], labels: checked.labels };
+  }
+
+  app.post("/api/classify", async (c) => {
+    const library = services.library();
+    const isForm = (c.req.header("content-type") ?? "").startsWith("multipart/form-data");
+    const { pictures, labels } = await (isForm ? fromUpload(c) : fromIds(c));
+    const started = performance.now();
+    const signal = c.var.signal;
+    const sources = pictures.map((p) => p.source);
+    const all = await services.gate.run(signal, () => library.classify(sources, labels, { signal }));
+    const results = pictures.map(({ about }, i) => ({ ...about, labels: ranked(labels, all[i]!) }));
+    return c.json({ results, latencyMs: Math.round(performance.now() - started) });
+  });
+}
+
+/** Labels with their probabilities, the likeliest first. */
+const ranked = (labels: readonly string[], probabilities: ArrayLike<number>) =>
+  labels
+    .map((label, i) => ({ label, probability: probabilities[i]! }))
+    .sort((a, b) => b.probability - a.probability);

@@ -1,0 +1,45 @@
+import type { Gate } from "./gate.ts";
+import { HttpError } from "./http-error.ts";
+import type { Indexer } from "./indexer.ts";
+import type { Limits } from "./limits.ts";
+import type { IndexedPicture, Library } from "./ports.ts";
+
+/** What a request carries through the handlers. */
+export interface Env {
+  Variables: {
+    /** Aborts when the client goes away, the request takes too long or the server stops. */
+    signal: AbortSignal;
+  };
+}
+
+/** What the routes share. */
+export interface Services {
+  /** The library, or a 503 while it is being loaded. */
+  library(): Library;
+  indexer(): Indexer;
+  /** `undefined` while all is well; otherwise what the page says instead of results. */
+  readonly state: () => { readonly loading: boolean; readonly error?: string };
+  readonly gate: Gate;
+  readonly limits: Limits;
+  /** Whether the page may add and remove folders of this machine. */
+  readonly folderChanges: boolean;
+}
+
+/** A picture's name in URLs: its path, opaque and safe for any character. */
+export const pictureId = (path: string): string => Buffer.from(path, "utf8").toString("base64url");
+
+/** The indexed picture of an id, or a 404: nothing outside the index has an id that works. */
+export async function pictureOf(services: Services, id: string): Promise<IndexedPicture> {
+  const path = Buffer.from(id, "base64url").toString("utf8");
+  const picture = pictureId(path) === id ? await services.library().index.get(path) : undefined;
+  if (!picture) throw new HttpError(404, "there is no picture with this id in the index");
+  return picture;
+}
+
+/** A picture as the API tells of it. */
+export function pictureJson<P extends IndexedPicture>(
+  picture: P,
+): P & { readonly id: string; readonly thumb: string } {
+  const id = pictureId(picture.path);
+  return { ...picture, id, thumb: `/api/thumb?id=${id}` };
+}

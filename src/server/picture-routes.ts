@@ -1,0 +1,127 @@
+import { constants } from "node:fs";
+import { type FileHandle, open, realpath } from "node:fs/promises";
+import { basename, sep } from "node:path";
+import { Readable } from "node:stream";
+import type { Hono } from "hono";
+import { z } from "zod";
+import { type PictureFormat, sniffPicture } from "../vision/sniff.ts";
+import { type Env, pictureJson, pictureOf, type Services } from "./context.ts";
+import { HttpError, validate } from "./http-error.ts";
+import type { IndexedPicture } from "./ports.ts";
+
+/** What browsers show; the others are only served as thumbnails. */
+const MEDIA_TYPES: { readonly [F in PictureFormat]: string | undefined } = {
+  jpeg: "image/jpeg",
+  png: "image/png",
+  webp: "image/webp",
+  avif: "image/avif",
+  gif: "image/gif",
+  tiff: "image/tiff",
+  svg: "image/svg+xml",
+  svgz: undefined,
+};
+
+/** An SVG opened by itself is a document: it may not run scripts, load anything or act for this origin. */
+const PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox";
+
+const SNIFF_BYTES = 65_536;
+
+const THUMB_SIDES_PX = [320, 1280] as const;
+
+/** `GET /api/picture`, `/api/image` and `/api/thumb`, all by id. */
+export function addPictureRoutes(app: Hono<Env>, services: Services): void {
+  const byId = z.object({ id: z.string().min(1) });
+  const thumbSchema = byId.extend({
+    size: z.coerce
+      .number()
+      .refine((n) => THUMB_SIDES_PX.some((s) => s === n), `expected one of ${THUMB_SIDES_PX.join(", ")}`)
+      .default(THUMB_SIDES_PX[0]),
+  });
+
+  app.get("/api/picture", async (c) => {
+    const { id } = validate("GET /api/picture", byId, c.req.query());
+    const picture = await pictureOf(services, id);
+    await using file = await openInside(picture);
+    const { size, mtime } = await file.stat();
+    return c.json({ ...pictureJson(picture), sizeBytes: size, modified: mtime.toISOString() });
+  });
+
+  app.get("/api/image", async (c) => {
+    const { id } = validate("GET /api/image", byId, c.req.query());
+    const picture = await pictureOf(services, id);
+    const file = await openInside(picture);
+    try {
+      const { size, mtimeMs } = await file.stat();
+      const etag = `"${size.toString(36)}-${Math.round(mtimeMs).toString(36)}"`;
+      const headers = {
+        "Content-Type": await mediaTypeOf(file),
+        "Content-Disposition": `inline; filename*=UTF-8''${encodeRfc5987(basename(picture.path))}`,
+        "Content-Security-Policy": PICTURE_POLICY,
+        "Cache-Control": "private, no-cache",
+        ETag: etag,
+      };
+      if (c.req.header("if-none-match") === etag) {
+        await file.close();
+        return c.body(null, 304, headers);
+      }
+      const stream = file.createReadStream({ start: 0, signal: c.var.signal });
+      return c.body(Readable.toWeb(stream) as ReadableStream, 200, {
+        ...headers,
+        "Content-Length": String(size),
+      });
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  });
+
+  app.get("/api/thumb", async (c) => {
+    const { id, size } = validate("GET /api/thumb", thumbSchema, c.req.query());
+    const picture = await pictureOf(services, id);
+    await (await openInside(picture)).close();
+    const bytes = await services.library().thumbnail(picture.path, size, { signal: c.var.signal });
+    return c.body(bytes as Uint8Array<ArrayBuffer>, 200, {
+      "Content-Type": "image/webp",
+      "Content-Security-Policy": PICTURE_POLICY,
+      "Cache-Control": "private, max-age=300",
+    });
+  });
+}
+
+/**
+ * Opens a picture of the index. Its path is resolved again at this moment: a file or a folder above it that became
+ * a link out of the indexed folder since it was indexed is not followed.
+ */
+async function openInside(picture: IndexedPicture): Promise<FileHandle> {
+  const gone = () =>
+    new HttpError(404, `${basename(picture.path)} is no longer where it was when it was indexed`);
+  const [folder, path] = await Promise.all([realpath(picture.folder), realpath(picture.path)]).catch(() => {
+    throw gone();
+  });
+  if (!path.startsWith(folder.endsWith(sep) ? folder : folder + sep)) throw gone();
+  const file = await open(
+    path,
+    constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0),
+  ).catch(() => {
+    throw gone();
+  });
+  if ((await file.stat()).isFile()) return file;
+  await file.close();
+  throw gone();
+}
+
+async function mediaTypeOf(file: FileHandle): Promise<string> {
+  const head = new Uint8Array(SNIFF_BYTES);
+  const { bytesRead } = await file.read(head, 0, SNIFF_BYTES, 0);
+  const sniffed = sniffPicture(head.subarray(0, bytesRead));
+  const type = "format" in sniffed ? MEDIA_TYPES[sniffed.format] : undefined;
+  if (type) return type;
+  const found = "found" in sniffed ? sniffed.found : `a picture of type ${sniffed.format}`;
+  throw new HttpError(
+    415,
+    `expected a picture that browsers show, found ${found}; ask for its thumbnail instead`,
+  );
+}
+
+const encodeRfc5987 = (name: string): string =>
+  encodeURIComponent(name).replace(/['()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
