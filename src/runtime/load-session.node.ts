@@ -1,0 +1,167 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import koffi from "koffi";
+import { bytesOf } from "../core/array.ts";
+import { RuntimeFailure, UsageError } from "../core/errors.ts";
+import { Cleanup } from "./cleanup.ts";
+import type { EnvironmentHold } from "./environment.node.ts";
+import { checkWeights, type DeclaredWeight, declaredWeights, WEIGHTS_LOCATION } from "./external-weights.ts";
+import { NativeBlock } from "./native-memory.node.ts";
+import type { NativeWeights } from "./native-weights.node.ts";
+import type { OrtApi, Pointer } from "./ort-api.node.ts";
+import type { SessionOptions } from "./runtime.ts";
+
+const OPTIMIZATION = { off: 0, basic: 1, extended: 2, all: 99 } as const;
+
+/**
+ * Weights up to this size are shown to the graph optimiser. Showing costs a copy while the session is made
+ * (AddExternalInitializers), not showing means that the optimiser cannot compute with them.
+ */
+const SHOWN_BYTES = 1 << 20;
+
+/**
+ * Makes an OrtSession from ONNX bytes, on a worker thread.
+ *
+ * External weights (see WEIGHTS_LOCATION) are given by two calls. `AddInitializer` makes the kernels read the
+ * WeightSet's memory in place, but says nothing to the graph optimiser, which would look for the bytes in the
+ * file that the model names. `AddExternalInitializers` puts the bytes before the optimiser, as a copy that is
+ * freed when the session stands. So small weights, which are what optimisers fold, get both calls; large ones
+ * only the first, with an empty file standing at the named place because ONNX Runtime insists that it exists. Should the
+ * optimiser want a large one after all, it finds no bytes and the session is refused: then, once, all are shown.
+ */
+export async function loadSession(
+  environment: EnvironmentHold,
+  model: Uint8Array,
+  weights: NativeWeights | undefined,
+  options: SessionOptions,
+): Promise<Pointer> {
+  const declared = declaredWeights(model);
+  checkWeights(declared, weights?.values ?? new Map());
+  const large = declared.filter((w) => bytesOf(w.dtype, w.shape) > SHOWN_BYTES);
+  if (large.length === 0) return create(environment, model, weights, options, declared, declared);
+  const small = declared.filter((w) => !large.includes(w));
+  try {
+    return await withPlaceholder((folder) =>
+      create(environment, model, weights, options, declared, small, folder),
+    );
+  } catch (error) {
+    if (!(error instanceof RuntimeFailure)) throw error;
+    return create(environment, model, weights, options, declared, declared);
+  }
+}
+
+/** A folder that holds an empty file of the name that external weights have, while `use` runs. */
+async function withPlaceholder<T>(use: (folder: string) => Promise<T>): Promise<T> {
+  let folder: string;
+  try {
+    folder = await mkdtemp(join(tmpdir(), "internvl-"));
+    await writeFile(join(folder, WEIGHTS_LOCATION), "");
+  } catch (cause) {
+    throw new RuntimeFailure(`session: cannot make a temporary file in ${tmpdir()}`, { cause });
+  }
+  try {
+    return await use(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function create(
+  { api, handle: env, threads }: EnvironmentHold,
+  model: Uint8Array,
+  weights: NativeWeights | undefined,
+  options: SessionOptions,
+  used: readonly DeclaredWeight[],
+  shown: readonly DeclaredWeight[],
+  folder?: string,
+): Promise<Pointer> {
+  const doing = "session";
+  using made = new Cleanup();
+  const native = api.make("CreateSessionOptions", doing);
+  made.defer(() => api.release("ReleaseSessionOptions", native));
+  configure(api, native, options, threads);
+  if (folder !== undefined)
+    api.call(
+      "AddSessionConfigEntry",
+      doing,
+      native,
+      "session.model_external_initializers_file_folder_path",
+      folder,
+    );
+  for (const { name } of used)
+    api.call("AddInitializer", `session: weight "${name}"`, native, name, weights!.values.get(name)!.handle);
+  for (const { name } of shown) {
+    const value = weights!.values.get(name)!.handle;
+    const names = koffi.as([name], "str *");
+    api.call(
+      "AddExternalInitializers",
+      `session: weight "${name}"`,
+      native,
+      names,
+      koffi.as([value], "void **"),
+      1,
+    );
+  }
+  const bytes = made.use(NativeBlock.of(model));
+  const out: [Pointer | null] = [null];
+  const share = used.length > 0 && (options.sharePacked ?? true) && (options.prepack ?? true);
+  if (share)
+    await api.callAsync(
+      "CreateSessionFromArrayWithPrepackedWeightsContainer",
+      doing,
+      env,
+      bytes.address,
+      bytes.sizeBytes,
+      native,
+      weights!.packed,
+      out,
+    );
+  else await api.callAsync("CreateSessionFromArray", doing, env, bytes.address, bytes.sizeBytes, native, out);
+  return out[0]!;
+}
+
+function configure(api: OrtApi, native: Pointer, options: SessionOptions, sharedThreads: number): void {
+  const doing = "session";
+  const { threads = sharedThreads, optimization = "all", prepack = true, providers = [], profile } = options;
+  if (!Number.isInteger(threads) || threads < 1)
+    throw new UsageError(`session: threads is ${threads}; give a whole number ≥ 1, or leave it out`);
+  if (threads === sharedThreads) api.call("DisablePerSessionThreads", doing, native);
+  else api.call("SetIntraOpNumThreads", doing, native, threads);
+  api.call("SetSessionGraphOptimizationLevel", doing, native, OPTIMIZATION[optimization]);
+  if (!prepack) api.call("AddSessionConfigEntry", doing, native, "session.disable_prepacking", "1");
+  if (profile !== undefined) api.call("EnableProfiling", doing, native, profile);
+  for (const name of knownProviders(api, providers))
+    api.call(
+      "SessionOptionsAppendExecutionProvider",
+      `session: provider ${name}`,
+      native,
+      name,
+      null,
+      null,
+      0,
+    );
+}
+
+/** The names without the CPU, which ONNX Runtime adds itself; throws a UsageError for one the library lacks. */
+function knownProviders(api: OrtApi, names: readonly string[]): string[] {
+  if (names.length === 0) return [];
+  const available = availableProviders(api);
+  const unknown = names.filter((n) => !available.some((a) => a.toLowerCase() === n.toLowerCase()));
+  if (unknown.length > 0)
+    throw new UsageError(
+      `session: no provider ${unknown.join(", ")}; this library has ${available.join(", ")}`,
+    );
+  return names.filter((n) => n.toLowerCase() !== "cpu");
+}
+
+/** Execution providers of the library, without the suffix that all their names share. */
+function availableProviders(api: OrtApi): string[] {
+  const array: [Pointer | null] = [null];
+  const count: [number] = [0];
+  api.call("GetAvailableProviders", "listing providers", array, count);
+  if (!array[0]) return [];
+  const names = koffi.decode(array[0], "str", count[0]) as string[];
+  api.call("ReleaseAvailableProviders", "listing providers", array[0], count[0]);
+  return names.map((name) => name.replace(/ExecutionProvider$/, ""));
+}

@@ -1,0 +1,77 @@
+import { closeSync, fstatSync, openSync } from "node:fs";
+import koffi from "koffi";
+import { CheckpointError } from "../core/errors.ts";
+import type { NativeFunction, Pointer } from "./ort-api.node.ts";
+
+const PROT_READ = 1;
+const MAP_PRIVATE = 2;
+const MAP_FAILED = BigInt.asUintN(64, -1n);
+
+interface Mapping {
+  readonly mmap: NativeFunction;
+  readonly munmap: NativeFunction;
+}
+
+/** libc's calls, which Node itself links; undefined on Windows, where files are read instead. */
+function mapping(): Mapping | undefined {
+  if (process.platform === "win32") return undefined;
+  const libc = koffi.load(null);
+  return {
+    mmap: libc.func("mmap", "void *", ["void *", "size_t", "int", "int", "int", "int64_t"]),
+    munmap: libc.func("munmap", "int", ["void *", "size_t"]),
+  };
+}
+
+const calls = mapping();
+
+/**
+ * A whole file in memory, read only: pages come from disk when they are touched and are shared with every other
+ * process that maps it. The file must not be shortened while it is mapped: the system ends a process that touches
+ * a page that is gone.
+ */
+export class MappedFile implements Disposable {
+  #address: Pointer;
+
+  private constructor(
+    readonly path: string,
+    readonly sizeBytes: number,
+    address: Pointer,
+  ) {
+    this.#address = address;
+  }
+
+  /** Maps `path`; undefined where the platform or the file system cannot. Throws a CheckpointError when it cannot be opened. */
+  static open(path: string): MappedFile | undefined {
+    if (calls === undefined) return undefined;
+    const file = openFile(path);
+    try {
+      const { size } = fstatSync(file);
+      if (size === 0) return undefined;
+      const address: Pointer | null = calls.mmap(null, size, PROT_READ, MAP_PRIVATE, file, 0);
+      if (!address || address === MAP_FAILED) return undefined;
+      return new MappedFile(path, size, address);
+    } finally {
+      closeSync(file); // the mapping keeps the file
+    }
+  }
+
+  get address(): Pointer {
+    return this.#address;
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#address !== 0n) calls?.munmap(this.#address, this.sizeBytes);
+    this.#address = 0n;
+  }
+}
+
+/** Opens a file for reading; a failure becomes a CheckpointError that names it. */
+export function openFile(path: string): number {
+  try {
+    return openSync(path, "r");
+  } catch (cause) {
+    throw new CheckpointError(`weights: cannot open ${path} (${(cause as NodeJS.ErrnoException).code})`, {
+      cause,
+    });
+  }
+}

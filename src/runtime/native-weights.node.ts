@@ -1,0 +1,163 @@
+import { closeSync, fstatSync, readSync } from "node:fs";
+import { bytesOf, type HostTensor } from "../core/array.ts";
+import { DTYPES } from "../core/dtype.ts";
+import { CheckpointError, RuntimeFailure } from "../core/errors.ts";
+import { MappedFile, openFile } from "./mapped-file.node.ts";
+import { copyIn, NativeBlock } from "./native-memory.node.ts";
+import { checkHost, NativeValue, type TensorMemory } from "./native-value.node.ts";
+import type { Pointer } from "./ort-api.node.ts";
+import type { FileTensor, TensorSource, WeightSet } from "./runtime.ts";
+
+/** How much of a file is read at once where it cannot be mapped. */
+const CHUNK_BYTES = 4 << 20;
+
+/** Weights as OrtValues: over mapped files where possible, otherwise in the library's memory. */
+export class NativeWeights implements WeightSet {
+  readonly values = new Map<string, NativeValue>();
+  readonly #files: Map<string, MappedFile> = new Map();
+  readonly #blocks: NativeBlock[] = [];
+  #packed: Pointer = 0n;
+  #sessions = 0;
+  #disposed = false;
+
+  private constructor(readonly memory: TensorMemory) {}
+
+  /**
+   * Throws one CheckpointError that lists every file that is missing or too short for its tensors, before anything
+   * is mapped.
+   */
+  static load(memory: TensorMemory, sources: ReadonlyMap<string, TensorSource>): NativeWeights {
+    checkFiles(sources);
+    const weights = new NativeWeights(memory);
+    try {
+      for (const [key, source] of sources)
+        weights.values.set(key, "file" in source ? weights.#fromFile(source) : weights.#fromHost(source));
+      return weights;
+    } catch (error) {
+      weights[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  get keys(): ReadonlySet<string> {
+    return new Set(this.values.keys());
+  }
+
+  /** Holds the set for a session; throws a RuntimeFailure once it is disposed of. */
+  acquire(): void {
+    if (this.#disposed) throw new RuntimeFailure("session: its WeightSet was disposed of already");
+    this.#sessions++;
+  }
+
+  release(): void {
+    this.#sessions--;
+  }
+
+  /** The weights as the kernels want them, shared by the sessions of this set. */
+  get packed(): Pointer {
+    if (this.#packed === 0n)
+      this.#packed = this.memory.api.make("CreatePrepackedWeightsContainer", "sharing packed weights");
+    return this.#packed;
+  }
+
+  #fromFile(source: FileTensor): NativeValue {
+    const { dtype, shape, offset } = source;
+    const sizeBytes = bytesOf(dtype, shape);
+    const file = this.#map(source.file);
+    // Kernels may load whole elements: one that straddles its natural boundary is copied to where it does not.
+    if (file !== undefined && offset % DTYPES[dtype].bytes === 0)
+      return NativeValue.over(this.memory, file.address + BigInt(offset), dtype, shape);
+    const block = this.#allocate(sizeBytes);
+    readInto(block.address, source.file, offset, sizeBytes);
+    return NativeValue.over(this.memory, block.address, dtype, shape);
+  }
+
+  #fromHost(host: HostTensor): NativeValue {
+    checkHost("weights", host);
+    const block = this.#allocate(host.data.byteLength);
+    copyIn(block.address, host.data);
+    return NativeValue.over(this.memory, block.address, host.dtype, host.shape);
+  }
+
+  /** Memory of our own: `AddInitializer` refuses what ONNX Runtime allocated itself. */
+  #allocate(sizeBytes: number): NativeBlock {
+    const block = new NativeBlock(sizeBytes);
+    this.#blocks.push(block);
+    return block;
+  }
+
+  #map(path: string): MappedFile | undefined {
+    const known = this.#files.get(path);
+    if (known !== undefined) return known;
+    const file = MappedFile.open(path);
+    if (file !== undefined) this.#files.set(path, file);
+    return file;
+  }
+
+  /** Throws a RuntimeFailure while sessions use the set: their kernels read from it. */
+  [Symbol.dispose](): void {
+    if (this.#disposed) return;
+    if (this.#sessions > 0)
+      throw new RuntimeFailure(
+        `weights: ${this.#sessions} session(s) still use this set; dispose of them first`,
+      );
+    this.#disposed = true;
+    if (this.#packed !== 0n) this.memory.api.release("ReleasePrepackedWeightsContainer", this.#packed);
+    for (const value of this.values.values()) value[Symbol.dispose]();
+    for (const block of this.#blocks) block[Symbol.dispose]();
+    for (const file of this.#files.values()) file[Symbol.dispose]();
+  }
+}
+
+/** Every file must exist and be long enough. */
+function checkFiles(sources: ReadonlyMap<string, TensorSource>): void {
+  const needs = new Map<string, { bytes: number; key: string }>();
+  const problems: string[] = [];
+  for (const [key, source] of sources) {
+    if (!("file" in source)) continue;
+    const { file, offset, dtype, shape } = source;
+    const end = offset + bytesOf(dtype, shape);
+    if (!(Number.isSafeInteger(end) && offset >= 0 && shape.every((d) => Number.isInteger(d) && d >= 0)))
+      problems.push(`${key}: offset ${offset} with ${dtype} [${shape}] is no byte range of ${file}`);
+    else if (end > (needs.get(file)?.bytes ?? -1)) needs.set(file, { bytes: end, key });
+  }
+  for (const [file, { bytes, key }] of needs) {
+    const problem = shortfall(file, bytes, key);
+    if (problem !== undefined) problems.push(problem);
+  }
+  if (problems.length > 0) throw new CheckpointError(`weights: ${problems.join("; ")}`);
+}
+
+function shortfall(path: string, needed: number, key: string): string | undefined {
+  let file: number;
+  try {
+    file = openFile(path);
+  } catch (error) {
+    return (error as Error).message.replace(/^weights: /, "");
+  }
+  try {
+    const stat = fstatSync(file);
+    if (!stat.isFile()) return `${path} is not a file`;
+    if (stat.size >= needed) return undefined;
+    return `${path} is too short: ${key} ends at byte ${needed}, the file has ${stat.size}; it may be cut off, fetch it again`;
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Fills native memory from a byte range of a file. */
+function readInto(to: Pointer, path: string, offset: number, sizeBytes: number): void {
+  const file = openFile(path);
+  try {
+    const chunk = new Uint8Array(Math.min(CHUNK_BYTES, sizeBytes));
+    for (let done = 0; done < sizeBytes; ) {
+      const read = readSync(file, chunk, 0, Math.min(chunk.length, sizeBytes - done), offset + done);
+      if (read === 0)
+        throw new CheckpointError(`weights: ${path} ended at byte ${offset + done} of ${offset + sizeBytes}`);
+      copyIn(to + BigInt(done), chunk.subarray(0, read));
+      done += read;
+    }
+  } finally {
+    closeSync(file);
+  }
+}
