@@ -9,7 +9,7 @@ import { emit } from "../src/onnx/emit.ts";
 import * as ops from "../src/ops/index.ts";
 import { mul, sum } from "../src/ops/index.ts";
 import { createRuntime as createNodeRuntime } from "../src/runtime/ort.node.ts";
-import { createRuntime as createWebRuntime } from "../src/runtime/ort.web.ts";
+
 import type { Runtime } from "../src/runtime/runtime.ts";
 import { expectClose } from "./close.ts";
 import { type Nd, toNd } from "./ops/nd.ts";
@@ -27,7 +27,7 @@ const DRAWS = 3;
 
 const runtimes: readonly (readonly [string, () => Promise<Runtime>])[] = [
   ["node", () => createNodeRuntime({ threads: 1 })],
-  ["web", () => createWebRuntime()],
+
 ];
 
 function fill(

@@ -1,0 +1,112 @@
+import { grad } from "../autodiff/index.ts";
+import { ConfigError } from "../core/errors.ts";
+import { input, type Param, paramTensor, type Tensor } from "../graph/tensor.ts";
+import type { InternVLC } from "../models/internvl_c.ts";
+import { normalizePixels } from "../models/pixels.ts";
+import { contrastiveLoss } from "../nn/losses.ts";
+import { parameters } from "../nn/module.ts";
+import { type EmittedModel, emit } from "../onnx/emit.ts";
+import { type AdamWOptions, adamw } from "./adamw.ts";
+
+/** Parameters that share a learning rate. */
+export interface ParamGroup {
+  readonly name: string;
+  /** Keys, with * for any characters. */
+  readonly match: readonly string[];
+}
+
+export interface ContrastiveStepOptions extends AdamWOptions {
+  readonly batchSize: number;
+  /** Pictures as u8 [B, S, S, 3] (training) or as normalised pixels f32 [B, 3, S, S] (reference cases). */
+  readonly images: "u8" | "normalised";
+  /** Patches kept per picture, or undefined for all. */
+  readonly keptPatches?: number;
+  /** Whether stochastic depth is an input. */
+  readonly dropPath?: boolean;
+  /** Every trained parameter belongs to exactly one group; parameters of none are frozen. */
+  readonly groups: readonly ParamGroup[];
+  /** Weight decay on tensors of two or more dimensions; the rest has none. */
+  readonly weightDecay: number;
+}
+
+/** Names of the graph's inputs and outputs for the state of a parameter. */
+export const stateNames = (key: string) => ({ value: key, m: `adam.m.${key}`, v: `adam.v.${key}` });
+export const newName = (name: string): string => `new.${name}`;
+export const rateName = (group: string): string => `rate.${group}`;
+
+export interface ContrastiveStep {
+  readonly model: EmittedModel;
+  /** Trained parameters, whose value and moments are inputs and outputs of the graph. */
+  readonly trained: readonly Param[];
+  /** Parameters that are only read. */
+  readonly frozen: readonly Param[];
+}
+
+/**
+ * Stage 1 of InternVL (arXiv:2312.14238 §4.1) as one graph: forward, backward, clipping by global norm and AdamW.
+ * Inputs: images, ids i64 [B, L], eos i64 [B], kept i64 [B, K], drop [2·layers, B, 1, 1], rate.GROUP, correction1,
+ * correction2, and the state. Outputs: loss, grad_norm, scale, and the new state.
+ */
+export function buildContrastiveStep(model: InternVLC, options: ContrastiveStepOptions): ContrastiveStep {
+  const { batchSize: B } = options;
+  const S = model.imageSize;
+  const layers = model.cfg.vision_config.num_hidden_layers;
+  const pixels =
+    options.images === "u8"
+      ? normalizePixels(input("images", "u8", [B, S, S, 3]))
+      : input("images", "f32", [B, 3, S, S]);
+  const loss = contrastiveLoss(
+    model.encodeImage(pixels, {
+      ...(options.keptPatches && { keptPatches: input("kept", "i64", [B, options.keptPatches]) }),
+      ...(options.dropPath && { dropPath: input("drop", "f32", [2 * layers, B, 1, 1]) }),
+    }),
+    model.encodeText(input("ids", "i64", [B, "L"]), input("eos", "i64", [B])),
+    model.scale(),
+  );
+
+  const all = [...parameters(model).values()];
+  const groupOf = new Map(all.map((p) => [p, findGroup(p.key, options.groups)]));
+  const trained = all.filter((p) => groupOf.get(p));
+  const rates = new Map(options.groups.map((g) => [g.name, input(rateName(g.name), "f32", [])]));
+  const gradients = grad(loss, trained.map(paramTensor));
+  const scalars = {
+    correction1: input("correction1", "f32", []),
+    correction2: input("correction2", "f32", []),
+  };
+  const states = trained.map((param, i) => {
+    const names = stateNames(param.key);
+    return {
+      param,
+      value: paramTensor(param),
+      m: input(names.m, "f32", param.shape),
+      v: input(names.v, "f32", param.shape),
+      gradient: gradients[i]!,
+      rate: rates.get(groupOf.get(param)!)!,
+      weightDecay: param.shape.length >= 2 ? options.weightDecay : 0,
+    };
+  });
+  const { updated, gradNorm } = adamw(states, scalars, options);
+
+  const outputs: Record<string, Tensor> = { loss, grad_norm: gradNorm, scale: model.scale() };
+  trained.forEach((param, i) => {
+    const names = stateNames(param.key);
+    outputs[newName(names.value)] = updated[i]!.value;
+    outputs[newName(names.m)] = updated[i]!.m;
+    outputs[newName(names.v)] = updated[i]!.v;
+  });
+  return { model: emit(outputs, { params: "inputs" }), trained, frozen: all.filter((p) => !groupOf.get(p)) };
+}
+
+/** The group whose pattern matches a key. */
+function findGroup(key: string, groups: readonly ParamGroup[]): string | undefined {
+  const matches = groups.filter((g) =>
+    g.match.some((pattern) =>
+      new RegExp(`^${pattern.replace(/[.[\]]/g, "\\$&").replaceAll("*", ".*")}$`).test(key),
+    ),
+  );
+  if (matches.length > 1)
+    throw new ConfigError(
+      `parameter groups: "${key}" belongs to ${matches.map((g) => `"${g.name}"`).join(" and ")}; make the patterns disjoint`,
+    );
+  return matches[0]?.name;
+}
