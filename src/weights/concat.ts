@@ -1,0 +1,68 @@
+import { type HostTensor, hostTensor, rawBytes, sizeOf } from "../core/array.ts";
+import { DTYPES, type DType } from "../core/dtype.ts";
+import { ShapeError } from "../core/errors.ts";
+import { normalizeAxis, sameShape, showShape } from "../core/shape.ts";
+
+/**
+ * The shape of `shapes` joined along `axis`, or undefined when their other axes differ. Throws a ShapeError for an
+ * axis outside the rank.
+ */
+export function concatShape(shapes: readonly (readonly number[])[], axis: number): number[] | undefined {
+  const first = shapes[0]!;
+  const a = normalizeAxis("concatShape", axis, first.length);
+  const others = (s: readonly number[]) => s.filter((_, i) => i !== a);
+  if (!shapes.every((s) => s.length === first.length && sameShape(others(s), others(first))))
+    return undefined;
+  return first.map((d, i) => (i === a ? shapes.reduce((n, s) => n + s[a]!, 0) : d));
+}
+
+/** Joins tensors along `axis`. Throws a ShapeError when dtypes or other axes differ. */
+export function concatTensors(parts: readonly HostTensor[], axis: number): HostTensor {
+  const { dtype } = parts[0]!;
+  const shape = concatShape(
+    parts.map((p) => p.shape),
+    axis,
+  );
+  if (shape === undefined || parts.some((p) => p.dtype !== dtype))
+    throw new ShapeError(
+      `concatTensors: ${parts.map((p) => `${p.dtype} ${showShape(p.shape)}`).join(" and ")} cannot be joined along axis ${axis}`,
+    );
+  const a = normalizeAxis("concatTensors", axis, shape.length);
+  const outer = sizeOf(shape.slice(0, a));
+  const bytes = new Uint8Array(sizeOf(shape) * DTYPES[dtype].bytes);
+  const row = bytes.byteLength / Math.max(outer, 1);
+  let at = 0;
+  for (const part of parts) {
+    const from = rawBytes(part);
+    const length = from.byteLength / Math.max(outer, 1);
+    for (let o = 0; o < outer; o++) bytes.set(from.subarray(o * length, (o + 1) * length), o * row + at);
+    at += length;
+  }
+  return wrap(dtype, shape, bytes);
+}
+
+/** Splits a tensor along `axis` into parts of `sizes`. Throws a ShapeError when they do not add up. */
+export function splitTensor(tensor: HostTensor, axis: number, sizes: readonly number[]): HostTensor[] {
+  const { dtype, shape } = tensor;
+  const a = normalizeAxis("splitTensor", axis, shape.length);
+  if (sizes.reduce((n, s) => n + s, 0) !== shape[a])
+    throw new ShapeError(
+      `splitTensor: parts of ${sizes.join(" + ")} do not make axis ${axis} of ${showShape(shape)}`,
+    );
+  const outer = sizeOf(shape.slice(0, a));
+  const step = sizeOf(shape.slice(a + 1)) * DTYPES[dtype].bytes;
+  const from = rawBytes(tensor);
+  let at = 0;
+  return sizes.map((size) => {
+    const bytes = new Uint8Array(outer * size * step);
+    for (let o = 0; o < outer; o++) {
+      const begin = o * shape[a]! * step + at;
+      bytes.set(from.subarray(begin, begin + size * step), o * size * step);
+    }
+    at += size * step;
+    return wrap(dtype, shape.with(a, size), bytes);
+  });
+}
+
+const wrap = (dtype: DType, shape: readonly number[], bytes: Uint8Array<ArrayBuffer>): HostTensor =>
+  hostTensor(dtype, shape, new DTYPES[dtype].array(bytes.buffer));
