@@ -36,10 +36,14 @@ export function planFrame(width: number, height: number, size: number, framing: 
 }
 
 /** Frames a decoded picture, with Pillow's bicubic arithmetic. Pure: for browsers, and the exact path of Node. */
-export function frameImage(image: RgbImage, size: number, framing: Framing): RgbImage {
-  const plan = planFrame(image.width, image.height, size, framing);
+export const frameImage = (image: RgbImage, size: number, framing: Framing): RgbImage =>
+  applyFrame(image, planFrame(image.width, image.height, size, framing));
+
+/** Resizes and cuts as `plan` says. */
+export function applyFrame(image: RgbImage, plan: FramePlan): RgbImage {
   const resized = resize(image, plan.width, plan.height);
-  return plan.width === size && plan.height === size ? resized : crop(resized, plan.cut);
+  const whole = plan.width === plan.cut.width && plan.height === plan.cut.height;
+  return whole ? resized : crop(resized, plan.cut);
 }
 
 /** Throws a MediaError where cropping a very long picture would first enlarge it beyond `maxPixels`. */

@@ -1,5 +1,11 @@
-import { DECODE_LIMITS, type DecodeOptions, finishRgb, openPicture } from "./decode.node.ts";
-import { checkFrame, frameImage, planFrame } from "./framing.ts";
+import {
+  DECODE_LIMITS,
+  type DecodeOptions,
+  finishRgb,
+  type OpenedPicture,
+  openPicture,
+} from "./decode.node.ts";
+import { applyFrame, checkFrame, type FramePlan, planFrame } from "./framing.ts";
 import type { Framing, RgbImage } from "./image.ts";
 
 export interface LoadOptions extends Omit<DecodeOptions, "vectorSide"> {
@@ -29,19 +35,39 @@ export async function loadForModel(source: string | Uint8Array, options: LoadOpt
   const picture = await openPicture(source, { ...limits, vectorSide: size * VECTOR_OVERSAMPLING });
   const plan = planFrame(picture.width, picture.height, size, framing);
   checkFrame(picture.name, plan, limits.maxPixels ?? DECODE_LIMITS.maxPixels);
+  return render(picture, plan, resample);
+}
+
+/**
+ * Decodes a picture for random cropping: where its shorter side is longer than `side`, it is shrunk to that, its
+ * proportions kept. Never enlarged; drawings get the side exactly.
+ */
+export async function loadShorterSide(
+  source: string | Uint8Array,
+  side: number,
+  limits: DecodeOptions = {},
+): Promise<RgbImage> {
+  const picture = await openPicture(source, { ...limits, vectorSide: side });
+  if (Math.min(picture.width, picture.height) <= side) return finishRgb(picture, picture.pipeline);
+  const { width, height } = planFrame(picture.width, picture.height, side, "crop");
+  return render(picture, { width, height, cut: { x: 0, y: 0, width, height } }, "auto");
+}
+
+async function render(picture: OpenedPicture, plan: FramePlan, how: "auto" | "exact"): Promise<RgbImage> {
   // Enlarging by the native library is not centred on the pixels (3 grey levels in the mean); CMYK has to be
   // converted before it is resampled.
   const native =
-    resample === "auto" &&
+    how === "auto" &&
     !picture.cmyk &&
     picture.width * picture.height > SMALL_PIXELS &&
     plan.width <= picture.width &&
     plan.height <= picture.height;
-  if (!native) return frameImage(await finishRgb(picture, picture.pipeline), size, framing);
+  if (!native) return applyFrame(await finishRgb(picture, picture.pipeline), plan);
+  const { x, y, width, height } = plan.cut;
   return finishRgb(
     picture,
     picture.pipeline
       .resize(plan.width, plan.height, { fit: "fill", kernel: "cubic", fastShrinkOnLoad: false })
-      .extract({ left: plan.cut.x, top: plan.cut.y, width: size, height: size }),
+      .extract({ left: x, top: y, width, height }),
   );
 }

@@ -136,12 +136,11 @@ function checkSizes(image: RgbImage, width: number, height: number, box: Box): v
     );
 }
 
-const clamp8 = (v: number): number => (v < 0 ? 0 : v > 255 ? 255 : v);
-
 function resampleRows(image: RgbImage, box: Box, taps: Taps, width: number): RgbImage {
   const { first, count, weights, stride } = taps;
   const source = image.data;
   const data = new Uint8Array(width * box.height * 3);
+  const clamped = new Uint8ClampedArray(data.buffer);
   const half = 1 << (FRACTION_BITS - 1);
   let o = 0;
   for (let y = 0; y < box.height; y++) {
@@ -159,9 +158,9 @@ function resampleRows(image: RgbImage, box: Box, taps: Taps, width: number): Rgb
         b = (b + Math.imul(w, source[s + 2]!)) | 0;
         s += 3;
       }
-      data[o] = clamp8(r >> FRACTION_BITS);
-      data[o + 1] = clamp8(g >> FRACTION_BITS);
-      data[o + 2] = clamp8(b >> FRACTION_BITS);
+      clamped[o] = r >> FRACTION_BITS;
+      clamped[o + 1] = g >> FRACTION_BITS;
+      clamped[o + 2] = b >> FRACTION_BITS;
       o += 3;
     }
   }
@@ -174,6 +173,7 @@ function resampleColumns(image: RgbImage, taps: Taps, firstRow: number, height: 
   const source = image.data;
   const rowBytes = image.width * 3;
   const data = new Uint8Array(rowBytes * height);
+  const clamped = new Uint8ClampedArray(data.buffer);
   const half = 1 << (FRACTION_BITS - 1);
   for (let y = 0; y < height; y++) {
     const top = (first[y]! - firstRow) * rowBytes;
@@ -186,7 +186,7 @@ function resampleColumns(image: RgbImage, taps: Taps, firstRow: number, height: 
         sum = (sum + Math.imul(weights[k]!, source[s]!)) | 0;
         s += rowBytes;
       }
-      data[y * rowBytes + i] = clamp8(sum >> FRACTION_BITS);
+      clamped[y * rowBytes + i] = sum >> FRACTION_BITS;
     }
   }
   return { width: image.width, height, data };

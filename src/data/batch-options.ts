@@ -1,0 +1,76 @@
+import { ConfigError } from "../core/errors.ts";
+import type { Augmentation } from "../vision/augment.ts";
+import { hasCaption, type LanguageWeights } from "./captions.ts";
+import type { ManifestItem } from "./manifest.ts";
+
+/** What training batches are made from, and how. */
+export interface BatchOptions {
+  readonly items: readonly ManifestItem[];
+  readonly batchSize: number;
+  /** Side of the training pictures in pixels. */
+  readonly size: number;
+  readonly augmentation: Augmentation;
+  /** How often each language is drawn; absent: every language of a picture alike. */
+  readonly languages?: LanguageWeights;
+  readonly seed: string | number;
+  /** First step to deliver, counted from 0 at the beginning of the training. Default 0. */
+  readonly startStep?: number;
+  /** Threads that decode and augment. Default 1. */
+  readonly workers?: number;
+  /** Batches made ahead: the bound on memory for batches. Default 4. */
+  readonly prefetch?: number;
+  /** Larger pictures are kept with this shorter side, and crops are cut from that. Default 1.5 × size. */
+  readonly storeSide?: number;
+  /** Memory for decoded pictures, shared by the threads; what does not fit is decoded at each use. Default 512 MiB. */
+  readonly cacheBytes?: number;
+  /** Limits of each picture, see DecodeOptions. */
+  readonly limits?: { readonly maxPixels?: number; readonly maxBytes?: number; readonly timeoutMs?: number };
+  /** Told once of each picture that cannot be used; the next one of the manifest takes its place. */
+  readonly onBroken?: (broken: {
+    readonly item: number;
+    readonly path: string;
+    readonly reason: string;
+  }) => void;
+}
+
+/** Throws a ConfigError with every option that cannot be used. */
+export function checkBatchOptions(options: BatchOptions): void {
+  const { items, augmentation, languages } = options;
+  const problems: string[] = [];
+  const whole = (name: keyof BatchOptions, least: number) => {
+    const value = options[name];
+    if (value !== undefined && (!Number.isSafeInteger(value) || (value as number) < least))
+      problems.push(`${name}: expected a whole number from ${least}, found ${String(value)}`);
+  };
+  whole("batchSize", 1);
+  whole("size", 1);
+  whole("startStep", 0);
+  whole("workers", 1);
+  whole("prefetch", 1);
+  whole("storeSide", 1);
+  whole("cacheBytes", 0);
+  const range = (name: string, [low, high]: readonly [number, number], most: number) => {
+    if (!(low > 0 && low <= high && high <= most))
+      problems.push(
+        `augmentation.${name}: expected 0 < least <= greatest <= ${most}, found [${low}, ${high}]`,
+      );
+  };
+  range("scale", augmentation.scale, 1);
+  if (augmentation.ratio) range("ratio", augmentation.ratio, 100);
+  const flip = augmentation.flip ?? 0;
+  if (!(flip >= 0 && flip <= 1)) problems.push(`augmentation.flip: expected 0 to 1, found ${flip}`);
+  for (const [language, weight] of Object.entries(languages ?? {}))
+    if (!(weight >= 0 && weight < Number.POSITIVE_INFINITY))
+      problems.push(`languages.${language}: expected a number from 0, found ${weight}`);
+  const silent = items.filter((item) => item.weight > 0 && !hasCaption(item, languages));
+  if (silent.length > 0)
+    problems.push(
+      `languages: expected a caption to draw for every picture, found none for ${silent.length} of ${items.length} (first: ${silent[0]!.image}); give "*" a weight or leave those pictures out`,
+    );
+  const total = items.reduce((sum, item) => sum + item.weight, 0);
+  if (total + 1e-9 < options.batchSize)
+    problems.push(
+      `batchSize: expected at most the ${total} pictures of an epoch (sum of their weights), found ${options.batchSize}`,
+    );
+  if (problems.length > 0) throw new ConfigError(`training batches:\n  ${problems.join("\n  ")}`);
+}

@@ -1,0 +1,39 @@
+import type { Rng } from "../core/rng.ts";
+import type { ManifestItem } from "./manifest.ts";
+
+/** How often captions of each language are drawn, relative to each other; "*" stands for all that are not named. */
+export type LanguageWeights = Readonly<Record<string, number>>;
+
+const EVERY_OTHER = "*";
+
+/** The languages of an item that can be drawn, with their weights. No table: all languages alike. */
+function drawable(
+  item: ManifestItem,
+  table: LanguageWeights | undefined,
+): [texts: readonly string[], w: number][] {
+  return Object.entries(item.captions)
+    .map(([language, texts]): [readonly string[], number] => [
+      texts,
+      table === undefined ? 1 : (own(table, language) ?? own(table, EVERY_OTHER) ?? 0),
+    ])
+    .filter(([, weight]) => weight > 0);
+}
+
+const own = (table: LanguageWeights, key: string): number | undefined =>
+  Object.hasOwn(table, key) ? table[key] : undefined;
+
+/** Whether any caption of the item can be drawn. */
+export const hasCaption = (item: ManifestItem, table?: LanguageWeights): boolean =>
+  drawable(item, table).length > 0;
+
+/** A caption: a language by weight among those that the item has, then one of its texts, all alike. */
+export function drawCaption(item: ManifestItem, table: LanguageWeights | undefined, rng: Rng): string {
+  const choices = drawable(item, table);
+  let left = rng.uniform() * choices.reduce((sum, [, weight]) => sum + weight, 0);
+  const choice =
+    choices.find(([, weight]) => {
+      left -= weight;
+      return left < 0;
+    }) ?? choices.at(-1)!;
+  return choice[0][rng.int(choice[0].length)]!;
+}
