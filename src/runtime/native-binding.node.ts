@@ -2,8 +2,8 @@ import { RuntimeFailure, ShapeError, UsageError } from "../core/errors.ts";
 import type { NativeSession } from "./native-session.node.ts";
 import { NativeValue } from "./native-value.node.ts";
 import type { Pointer } from "./ort-api.node.ts";
+import { checkFeeds, misfit, type Port } from "./ports.ts";
 import type { Binding, RunOptions, Value } from "./runtime.ts";
-import { checkFeeds, misfit, type Port } from "./signature.node.ts";
 
 /** Inputs and outputs bound once and run many times. One run at a time. */
 export class NativeBinding implements Binding {

@@ -1,14 +1,15 @@
 import koffi from "koffi";
 import type { HostTensor } from "../core/array.ts";
-import { RuntimeFailure, ShapeError, UsageError } from "../core/errors.ts";
+import { RuntimeFailure, UsageError } from "../core/errors.ts";
 import { Cleanup } from "./cleanup.ts";
 import type { Gate } from "./gate.ts";
 import { NativeBinding } from "./native-binding.node.ts";
 import { NativeValue, readOrtValue, type TensorMemory } from "./native-value.node.ts";
 import type { NativeWeights } from "./native-weights.node.ts";
 import type { Pointer } from "./ort-api.node.ts";
+import { checkFeeds, checkOutputs, type Port } from "./ports.ts";
 import type { Binding, RunOptions, Session, Value } from "./runtime.ts";
-import { checkFeeds, type Port, ports } from "./signature.node.ts";
+import { ports } from "./signature.node.ts";
 
 /** A loaded model. Runs may overlap; disposing waits for them. */
 export class NativeSession implements Session {
@@ -55,8 +56,7 @@ export class NativeSession implements Session {
     signal: AbortSignal | undefined,
   ): Promise<Record<string, HostTensor>> {
     const { api, cpu } = this.memory;
-    const names = [...new Set(outputs)];
-    this.#checkOutputs(names);
+    const names = checkOutputs(this.outputs, outputs);
     checkFeeds(this.inputPorts, feeds);
     using made = new Cleanup();
     const io = api.make("CreateIoBinding", "run", this.handle);
@@ -106,14 +106,6 @@ export class NativeSession implements Session {
       api.release("ReleaseRunOptions", runOptions);
     }
     signal.throwIfAborted();
-  }
-
-  #checkOutputs(names: readonly string[]): void {
-    const unknown = names.filter((name) => !this.outputs.includes(name));
-    if (unknown.length > 0)
-      throw new ShapeError(
-        `run: ${unknown.join(", ")} is no output; the outputs are ${this.outputs.join(", ")}`,
-      );
   }
 
   /** The outputs of a finished run, copied out. */

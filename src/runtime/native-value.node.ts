@@ -1,6 +1,7 @@
 import { bytesOf, type HostTensor, sizeOf } from "../core/array.ts";
 import { type ArrayOf, DTYPES, type DType, dtypeBy } from "../core/dtype.ts";
 import { RuntimeFailure, ShapeError } from "../core/errors.ts";
+import { checkHost, checkShape } from "./check-host.ts";
 import { copyIn, copyOut } from "./native-memory.node.ts";
 import type { OrtApi, Pointer } from "./ort-api.node.ts";
 import type { Value } from "./runtime.ts";
@@ -131,22 +132,4 @@ function describe(api: OrtApi, handle: Pointer, doing: string): { dtype: DType; 
   } finally {
     api.release("ReleaseTensorTypeAndShapeInfo", info);
   }
-}
-
-function checkShape(where: string, shape: readonly number[]): void {
-  if (!shape.every((d) => Number.isSafeInteger(d) && d >= 0) || !Number.isSafeInteger(sizeOf(shape)))
-    throw new ShapeError(`${where}: [${shape}] is no shape; sizes are whole numbers ≥ 0`);
-}
-
-/** A host tensor whose data is what its dtype and shape say: what reads past an array's end must not be trusted. */
-export function checkHost(where: string, host: HostTensor): void {
-  checkShape(where, host.shape);
-  const { array } = DTYPES[host.dtype];
-  if (
-    !(host.data instanceof (array as unknown as new () => object)) ||
-    host.data.length !== sizeOf(host.shape)
-  )
-    throw new ShapeError(
-      `${where}: ${host.dtype} [${host.shape}] needs ${sizeOf(host.shape)} elements, found a ${host.data.constructor.name} of ${host.data.length}`,
-    );
 }

@@ -2,9 +2,10 @@ import { closeSync, fstatSync, readSync } from "node:fs";
 import { bytesOf, type HostTensor } from "../core/array.ts";
 import { DTYPES } from "../core/dtype.ts";
 import { CheckpointError, RuntimeFailure } from "../core/errors.ts";
+import { checkHost } from "./check-host.ts";
 import { MappedFile, openFile } from "./mapped-file.node.ts";
 import { copyIn, NativeBlock } from "./native-memory.node.ts";
-import { checkHost, NativeValue, type TensorMemory } from "./native-value.node.ts";
+import { NativeValue, type TensorMemory } from "./native-value.node.ts";
 import type { Pointer } from "./ort-api.node.ts";
 import type { FileTensor, TensorSource, WeightSet } from "./runtime.ts";
 

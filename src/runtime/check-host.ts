@@ -1,0 +1,22 @@
+import { type HostTensor, sizeOf } from "../core/array.ts";
+import { DTYPES } from "../core/dtype.ts";
+import { ShapeError } from "../core/errors.ts";
+
+/** Throws a ShapeError unless every size is a whole number and their product is exact. */
+export function checkShape(where: string, shape: readonly number[]): void {
+  if (!shape.every((d) => Number.isSafeInteger(d) && d >= 0) || !Number.isSafeInteger(sizeOf(shape)))
+    throw new ShapeError(`${where}: [${shape}] is no shape; sizes are whole numbers ≥ 0`);
+}
+
+/** A host tensor whose data is what its dtype and shape say: what reads past an array's end must not be trusted. */
+export function checkHost(where: string, host: HostTensor): void {
+  checkShape(where, host.shape);
+  const { array } = DTYPES[host.dtype];
+  if (
+    !(host.data instanceof (array as unknown as new () => object)) ||
+    host.data.length !== sizeOf(host.shape)
+  )
+    throw new ShapeError(
+      `${where}: ${host.dtype} [${host.shape}] needs ${sizeOf(host.shape)} elements, found a ${host.data.constructor.name} of ${host.data.length}`,
+    );
+}
