@@ -179,14 +179,22 @@ function resampleColumns(image: RgbImage, taps: Taps, firstRow: number, height: 
     const top = (first[y]! - firstRow) * rowBytes;
     const from = y * stride;
     const end = from + count[y]!;
-    for (let i = 0; i < rowBytes; i++) {
-      let sum = half;
+    for (let i = 0; i < rowBytes; i += 3) {
+      let r = half;
+      let g = half;
+      let b = half;
       let s = top + i;
       for (let k = from; k < end; k++) {
-        sum = (sum + Math.imul(weights[k]!, source[s]!)) | 0;
+        const w = weights[k]!;
+        r = (r + Math.imul(w, source[s]!)) | 0;
+        g = (g + Math.imul(w, source[s + 1]!)) | 0;
+        b = (b + Math.imul(w, source[s + 2]!)) | 0;
         s += rowBytes;
       }
-      clamped[y * rowBytes + i] = sum >> FRACTION_BITS;
+      const o = y * rowBytes + i;
+      clamped[o] = r >> FRACTION_BITS;
+      clamped[o + 1] = g >> FRACTION_BITS;
+      clamped[o + 2] = b >> FRACTION_BITS;
     }
   }
   return { width: image.width, height, data };
