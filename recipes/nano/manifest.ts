@@ -1,0 +1,53 @@
+import { rename, writeFile } from "node:fs/promises";
+import { type Converted, imagePath } from "./convert.ts";
+import type { Captions, Picture, Skipped } from "./picture.ts";
+import { type SourceKey, sourceOf } from "./sources.ts";
+import { type Split, splitPictures } from "./split.ts";
+
+/** One line of manifest.jsonl, what the trainer reads. */
+export interface ManifestLine {
+  readonly image: string;
+  readonly captions: Captions;
+  readonly group: string;
+  readonly split: Split;
+  readonly source: SourceKey;
+  readonly licence: string;
+}
+
+/**
+ * Lines for the pictures that could be converted, in the order given, and those left out. Of two clip-art
+ * pictures equal in every pixel only the first stays; emoji keep theirs (one drawing may serve two emoji).
+ */
+export function makeManifest(
+  pictures: readonly Picture[],
+  converted: ReadonlyMap<string, Converted>,
+  seed: number,
+): { readonly lines: readonly ManifestLine[]; readonly skipped: readonly Skipped[] } {
+  const skipped: Skipped[] = [];
+  const kept: (Picture & { readonly pixels: string })[] = [];
+  const seen = new Set<string>();
+  for (const picture of pictures) {
+    const { id, source } = picture;
+    const result = converted.get(id);
+    const pixels = result?.pixels ?? "";
+    if (pixels === "") skipped.push({ id, source, reason: result?.refused ?? "not converted" });
+    else if (picture.family === "openclipart" && seen.has(pixels)) {
+      skipped.push({ id, source, reason: "the same pixels as a picture before" });
+    } else {
+      seen.add(pixels);
+      kept.push({ ...picture, pixels });
+    }
+  }
+  const splits = splitPictures(kept, seed);
+  const lines = kept.map(({ id, captions, group, source }) => {
+    const { licence } = sourceOf(source);
+    return { image: imagePath(id), captions, group, split: splits.get(id)!, source, licence };
+  });
+  return { lines, skipped };
+}
+
+/** Writes JSON lines by way of a second file: a reader sees the old or the new one, never half. */
+export async function writeJsonl(path: string, lines: readonly unknown[]): Promise<void> {
+  await writeFile(`${path}.part`, lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
+  await rename(`${path}.part`, path);
+}
