@@ -1,4 +1,3 @@
-import { UsageError } from "../core/errors.ts";
 import { SentencePieceBpe } from "./sentencepiece-bpe.ts";
 import type { SentencePieceModel } from "./sentencepiece-model.ts";
 import type { EncodeOptions, Tokenizer } from "./tokenizer.ts";
@@ -15,7 +14,9 @@ export interface SpecialPiece {
 export interface SentencePieceTokenizerOptions {
   /** Special pieces by spelling, beside the model's unknown and control pieces; ids may lie beyond the model's. */
   readonly special?: ReadonlyMap<string, SpecialPiece>;
-  /** The piece used for padding; default: the model's own, if it has one. */
+  /** BOS, EOS and padding by spelling; default: the model's own, if it has them. */
+  readonly bosPiece?: string;
+  readonly eosPiece?: string;
   readonly padPiece?: string;
   /**
    * Whether the text after a special piece begins with the model's dummy space as the text itself does: `true` is the
@@ -52,8 +53,8 @@ export class SentencePieceTokenizer implements Tokenizer {
     let size = model.pieces.length;
     for (const id of this.#specialIds) size = Math.max(size, id + 1);
     this.vocabSize = size;
-    this.bosId = this.tokenToId(model.bosPiece);
-    this.eosId = this.tokenToId(model.eosPiece);
+    this.bosId = this.tokenToId(options.bosPiece ?? model.bosPiece);
+    this.eosId = this.tokenToId(options.eosPiece ?? model.eosPiece);
     this.padId = this.tokenToId(options.padPiece ?? model.padPiece);
   }
 
@@ -79,10 +80,6 @@ export class SentencePieceTokenizer implements Tokenizer {
   }
 
   decode(ids: ArrayLike<number>): string {
-    const ordinary = Array.from(ids).filter((id) => !this.#specialIds.has(id));
-    const outside = ordinary.find((id) => id >= this.vocabSize);
-    if (outside !== undefined)
-      throw new UsageError(`decode: id ${outside} is outside the vocabulary of ${this.vocabSize} pieces`);
-    return this.#bpe.decode(ordinary);
+    return this.#bpe.decode(Array.from(ids).filter((id) => !this.#specialIds.has(id)));
   }
 }
