@@ -91,10 +91,11 @@ async function readIconSet(
   const byGroup = new Map(emoji.map((e) => [e.group, e]));
   const regions = regionsByEnglishName();
   // These fonts are older than the labels: "lion-face" is now "lion", flags were "flag-for-…".
-  const find = (name: string) =>
-    byName.get(letters(name)) ??
-    byName.get(letters(name.replace(/-?face$/, ""))) ??
-    byGroup.get(`flag:${regions.get(plainName(name.replace(/^flag-for-(flag-)?/, "")))}`);
+  const find = (name: string) => {
+    const country = /^flag-for-(?:flag-)?(.+)$/.exec(name)?.[1];
+    if (country !== undefined) return byGroup.get(`flag:${regions.get(plainName(country))}`);
+    return byName.get(letters(name)) ?? byName.get(letters(name.replace(/-?face$/, "")));
+  };
   const pictures = new Map<string, Picture>();
   const skipped: Skipped[] = [];
   for (const [name, icon] of Object.entries(set.icons)) {

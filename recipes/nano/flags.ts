@@ -158,8 +158,9 @@ export function plainName(name: string): string {
     .normalize("NFD")
     .replace(/\p{M}/gu, "")
     .toLowerCase()
-    .replace(/\b(and|the|of)\b/g, " ")
     .replace(/[^a-z]+/g, " ")
+    .replace(/\b(and|the|of)\b/g, " ")
+    .replace(/ +/g, " ")
     .trim();
 }
 

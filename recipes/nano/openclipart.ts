@@ -123,7 +123,7 @@ function titleOf(clip: Clip, titles: ReadonlyMap<string, number>): string {
 
 /** The country whose present national flag the picture is. */
 function regionOf(clip: Clip, title: string, regions: ReadonlyMap<string, string>): string | undefined {
-  if (!clip.path.includes("/flags/") || /historic|semaphore|miscellany/.test(clip.path)) return undefined;
+  if (!clip.path.includes("/flags/") || /historic|semaphore/.test(clip.path)) return undefined;
   const names = [basename(clip.path), title.replace(/\bflag\b/g, " ")];
   return names.map((name) => regions.get(plainName(name))).find((code) => code !== undefined);
 }
