@@ -19,11 +19,9 @@ import { makeManifest, writeJsonl } from "./manifest.ts";
 import { readOpenclipart } from "./openclipart.ts";
 import type { Collected, Picture, Skipped } from "./picture.ts";
 import { SOURCES, type SourceKey } from "./sources.ts";
+import { NANO_SEED } from "./split.ts";
 import { summarise } from "./summary.ts";
 import { readTuxpaint } from "./tuxpaint.ts";
-
-/** Decides the held-out pictures; another number gives another split. */
-export const SEED = 20_241_201;
 
 const USAGE = "usage: npx tsx recipes/nano/fetch.ts OUT_DIR [--without SOURCE,SOURCE]";
 
@@ -37,7 +35,7 @@ async function main(args: readonly string[]): Promise<void> {
   const converted = await convertAll(pictures, outDir, (done) => {
     if (done % 1000 === 0 || done === pictures.length) say(`converted ${done} of ${pictures.length}`);
   });
-  const made = makeManifest(pictures, converted, SEED);
+  const made = makeManifest(pictures, converted, NANO_SEED);
   const left: Skipped[] = [...skipped, ...made.skipped];
   await writeJsonl(join(outDir, "manifest.jsonl"), made.lines);
   await writeJsonl(join(outDir, "skipped.jsonl"), left);

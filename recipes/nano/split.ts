@@ -10,6 +10,9 @@ export interface Splittable {
   readonly pixels: string;
 }
 
+/** The recipe's seed: another number gives other held-out pictures. */
+export const NANO_SEED = 20_241_201;
+
 /** Share of the concepts, and of the drawings of the remaining emoji, that is held out (nano's definition). */
 export const HELD_OUT = 0.1;
 
