@@ -155,13 +155,13 @@ function addStatusRoute(app: Hono<Env>, services: Services): void {
     const state = services.state();
     if (state.loading) return c.json({ ...state, folderChanges: services.folderChanges });
     const { index, model } = services.library();
-    const folders = await index.folders();
-    const pictures = folders.reduce((n, f) => n + f.pictures, 0);
+    const { images, failed, folders } = await index.stats();
     return c.json({
       ...state,
       folderChanges: services.folderChanges,
       model,
-      pictures,
+      pictures: images,
+      failed,
       folders: folders.length,
       limits: { uploadBytes: services.limits.uploadBytes, labels: services.limits.labels },
     });

@@ -1,8 +1,9 @@
+import type { IndexedImage } from "../search/types.ts";
 import type { Gate } from "./gate.ts";
 import { HttpError } from "./http-error.ts";
 import type { Indexer } from "./indexer.ts";
 import type { Limits } from "./limits.ts";
-import type { IndexedPicture, Library } from "./ports.ts";
+import type { Library } from "./ports.ts";
 
 /** What a request carries through the handlers. */
 export interface Env {
@@ -29,17 +30,42 @@ export interface Services {
 export const pictureId = (path: string): string => Buffer.from(path, "utf8").toString("base64url");
 
 /** The indexed picture of an id, or a 404: nothing outside the index has an id that works. */
-export async function pictureOf(services: Services, id: string): Promise<IndexedPicture> {
+export async function pictureOf(services: Services, id: string): Promise<IndexedImage> {
   const path = Buffer.from(id, "base64url").toString("utf8");
   const picture = pictureId(path) === id ? await services.library().index.get(path) : undefined;
   if (!picture) throw new HttpError(404, "there is no picture with this id in the index");
   return picture;
 }
 
+export interface PictureJson {
+  readonly id: string;
+  readonly path: string;
+  readonly folder: string;
+  readonly width: number;
+  readonly height: number;
+  readonly sizeBytes: number;
+  /** ISO 8601. */
+  readonly modified: string;
+  readonly thumb: string;
+  readonly score?: number;
+}
+
 /** A picture as the API tells of it. */
-export function pictureJson<P extends IndexedPicture>(
-  picture: P,
-): P & { readonly id: string; readonly thumb: string } {
-  const id = pictureId(picture.path);
-  return { ...picture, id, thumb: `/api/thumb?id=${id}` };
+export function pictureJson(picture: IndexedImage & { readonly score?: number }): PictureJson {
+  const { path, folder, width, height, sizeBytes, score } = picture;
+  const id = pictureId(path);
+  const modified = new Date(picture.mtimeMs).toISOString();
+  // The version lets browsers keep thumbnails: a changed picture has another address.
+  const thumb = `/api/thumb?id=${id}&v=${picture.contentHash.slice(0, 12)}`;
+  return {
+    id,
+    path,
+    ...(score !== undefined && { score }),
+    folder,
+    width,
+    height,
+    sizeBytes,
+    modified,
+    thumb,
+  };
 }

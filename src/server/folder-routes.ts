@@ -3,10 +3,10 @@ import { homedir } from "node:os";
 import { isAbsolute, join, parse, sep } from "node:path";
 import type { Hono } from "hono";
 import { z } from "zod";
+import type { IndexStats } from "../search/types.ts";
 import type { Env, Services } from "./context.ts";
 import { HttpError, validate } from "./http-error.ts";
 import type { FolderJob } from "./indexer.ts";
-import type { FolderStats } from "./ports.ts";
 import { readJson } from "./upload.ts";
 
 const pathSchema = z.object({ path: z.string().trim().min(1).max(4096) });
@@ -23,7 +23,7 @@ export function addFolderRoutes(app: Hono<Env>, services: Services): void {
   };
 
   app.get("/api/folders", async (c) => {
-    const folders = await services.library().index.folders();
+    const { folders } = await services.library().index.stats();
     return c.json({ folders: withJobs(folders, services.indexer().jobs) });
   });
 
@@ -32,8 +32,8 @@ export function addFolderRoutes(app: Hono<Env>, services: Services): void {
     const indexer = services.indexer();
     const { path } = validate("POST /api/folders", pathSchema, await readJson(c.req.raw, services.limits));
     const folder = await checkFolder(path);
-    const outer = (await services.library().index.folders()).find((f) => contains(f.path, folder));
-    if (outer) throw new HttpError(409, `${folder} is part of ${outer.path}, which is in the index already`);
+    const outer = (await services.library().index.folders()).find((f) => contains(f, folder));
+    if (outer) throw new HttpError(409, `${folder} is part of ${outer}, which is in the index already`);
     return c.json({ job: indexer.add(folder) }, 202);
   });
 
@@ -42,7 +42,7 @@ export function addFolderRoutes(app: Hono<Env>, services: Services): void {
     const indexer = services.indexer();
     const { path } = validate("DELETE /api/folders", pathSchema, c.req.query());
     const folders = await services.library().index.folders();
-    if (![...folders.map((f) => f.path), ...indexer.jobs.map((j) => j.folder)].includes(path))
+    if (![...folders, ...indexer.jobs.map((j) => j.folder)].includes(path))
       throw new HttpError(404, `${path} is not a folder of the index`);
     await indexer.remove(path);
     return c.json({ removed: path });
@@ -50,11 +50,16 @@ export function addFolderRoutes(app: Hono<Env>, services: Services): void {
 }
 
 /** Stored folders with what is happening to them, and those whose first pictures are not stored yet. */
-function withJobs(folders: readonly FolderStats[], jobs: readonly FolderJob[]) {
+function withJobs(folders: IndexStats["folders"], jobs: readonly FolderJob[]) {
   const stored = new Set(folders.map((f) => f.path));
   const fresh = jobs.filter((j) => !stored.has(j.folder));
   return [
-    ...folders.map((f) => ({ ...f, job: jobs.find((j) => j.folder === f.path) })),
+    ...folders.map(({ path, images, failed }) => ({
+      path,
+      pictures: images,
+      failed,
+      job: jobs.find((j) => j.folder === path),
+    })),
     ...fresh.map((job) => ({ path: job.folder, pictures: 0, failed: 0, job })),
   ];
 }

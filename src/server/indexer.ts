@@ -1,13 +1,15 @@
 import { UsageError } from "../core/errors.ts";
-import type { BrokenFile, IndexingProgress, PictureIndex } from "./ports.ts";
+import type { Progress } from "../search/progress.ts";
+import type { Failure } from "../search/types.ts";
+import type { PictureIndex } from "./ports.ts";
 
 /** The indexing of one folder, as the page shows it. */
 export interface FolderJob {
   readonly folder: string;
   readonly state: "queued" | "indexing" | "done" | "failed";
-  readonly progress?: IndexingProgress;
+  readonly progress?: Progress;
   /** Files that could not be read: the first {@link BROKEN_SHOWN}. */
-  readonly broken: readonly BrokenFile[];
+  readonly broken: readonly Failure[];
   /** Why the whole folder failed. */
   readonly error?: string;
 }
@@ -136,14 +138,14 @@ export class Indexer {
 }
 
 interface Report {
-  readonly progress?: IndexingProgress;
-  readonly broken: readonly BrokenFile[];
+  readonly progress?: Progress;
+  readonly broken: readonly Failure[];
 }
 
 /** Thins out progress reports, and looks the broken files up when their number has grown. */
 class Reporter {
-  #progress: IndexingProgress | undefined;
-  #broken: readonly BrokenFile[] = [];
+  #progress: Progress | undefined;
+  #broken: readonly Failure[] = [];
   #brokenFor = 0;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
@@ -154,7 +156,7 @@ class Reporter {
     readonly send: (report: Report) => void,
   ) {}
 
-  report(progress: IndexingProgress): void {
+  report(progress: Progress): void {
     this.#progress = progress;
     this.#timer ??= setTimeout(() => void this.#sendSoon(), PROGRESS_EVERY_MS);
   }
@@ -183,6 +185,8 @@ class Reporter {
   async #lookUp(): Promise<void> {
     this.#brokenFor = this.#progress?.failed ?? 0;
     // The list is a convenience: when it cannot be had now, the next report tries again.
-    this.#broken = await this.index.broken(this.folder, BROKEN_SHOWN).catch(() => this.#broken);
+    this.#broken = await this.index
+      .failures({ folder: this.folder, limit: BROKEN_SHOWN })
+      .catch(() => this.#broken);
   }
 }

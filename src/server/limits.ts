@@ -26,7 +26,7 @@ export const LIMITS: Limits = {
   uploadPixels: 64e6,
   jsonBytes: 256 * 2 ** 10,
   k: 1000,
-  offset: 100_000,
+  offset: 8_999,
   queryCharacters: 1000,
   labels: 100,
   classified: 64,

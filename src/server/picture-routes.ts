@@ -4,10 +4,10 @@ import { basename, sep } from "node:path";
 import { Readable } from "node:stream";
 import type { Hono } from "hono";
 import { z } from "zod";
+import type { IndexedImage } from "../search/types.ts";
 import { type PictureFormat, sniffPicture } from "../vision/sniff.ts";
 import { type Env, pictureJson, pictureOf, type Services } from "./context.ts";
 import { HttpError, validate } from "./http-error.ts";
-import type { IndexedPicture } from "./ports.ts";
 
 /** What browsers show; the others are only served as thumbnails. */
 const MEDIA_TYPES: { readonly [F in PictureFormat]: string | undefined } = {
@@ -26,7 +26,7 @@ const PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox";
 
 const SNIFF_BYTES = 65_536;
 
-const THUMB_SIDES_PX = [320, 1280] as const;
+const THUMB_SIDES_PX = [320, 1024] as const;
 
 /** `GET /api/picture`, `/api/image` and `/api/thumb`, all by id. */
 export function addPictureRoutes(app: Hono<Env>, services: Services): void {
@@ -40,10 +40,7 @@ export function addPictureRoutes(app: Hono<Env>, services: Services): void {
 
   app.get("/api/picture", async (c) => {
     const { id } = validate("GET /api/picture", byId, c.req.query());
-    const picture = await pictureOf(services, id);
-    await using file = await openInside(picture);
-    const { size, mtime } = await file.stat();
-    return c.json({ ...pictureJson(picture), sizeBytes: size, modified: mtime.toISOString() });
+    return c.json(pictureJson(await pictureOf(services, id)));
   });
 
   app.get("/api/image", async (c) => {
@@ -79,11 +76,11 @@ export function addPictureRoutes(app: Hono<Env>, services: Services): void {
     const { id, size } = validate("GET /api/thumb", thumbSchema, c.req.query());
     const picture = await pictureOf(services, id);
     await (await openInside(picture)).close();
-    const bytes = await services.library().thumbnail(picture.path, size, { signal: c.var.signal });
+    const bytes = await services.library().index.thumbnail(picture.path, size);
     return c.body(bytes as Uint8Array<ArrayBuffer>, 200, {
       "Content-Type": "image/webp",
       "Content-Security-Policy": PICTURE_POLICY,
-      "Cache-Control": "private, max-age=300",
+      "Cache-Control": "private, max-age=86400",
     });
   });
 }
@@ -92,7 +89,7 @@ export function addPictureRoutes(app: Hono<Env>, services: Services): void {
  * Opens a picture of the index. Its path is resolved again at this moment: a file or a folder above it that became
  * a link out of the indexed folder since it was indexed is not followed.
  */
-async function openInside(picture: IndexedPicture): Promise<FileHandle> {
+async function openInside(picture: IndexedImage): Promise<FileHandle> {
   const gone = () =>
     new HttpError(404, `${basename(picture.path)} is no longer where it was when it was indexed`);
   const [folder, path] = await Promise.all([realpath(picture.folder), realpath(picture.path)]).catch(() => {

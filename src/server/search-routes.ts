@@ -1,8 +1,8 @@
 import type { Hono } from "hono";
 import { z } from "zod";
+import type { SearchResult } from "../search/types.ts";
 import { type Env, pictureJson, pictureOf, type Services } from "./context.ts";
 import { validate } from "./http-error.ts";
-import type { PictureQuery } from "./ports.ts";
 import { readUpload } from "./upload.ts";
 
 /** `GET` and `POST /api/search`, `GET /api/similar`, `GET /api/pictures`. */
@@ -14,40 +14,48 @@ export function addSearchRoutes(app: Hono<Env>, services: Services): void {
   };
   const schema = z.object({ ...page, folder: z.string().max(4096).optional() });
   const textSchema = schema.extend({ q: z.string().trim().min(1).max(limits.queryCharacters) });
+  /** `after`: the id of the last picture that one has. */
+  const listSchema = z.object({ k: page.k, after: z.string().min(1).optional() });
   const similarSchema = schema.extend({ id: z.string().min(1) });
 
-  async function answer(query: PictureQuery, options: z.infer<typeof schema>, signal: AbortSignal) {
-    const { k, offset, folder } = options;
+  type Find = (page: { k: number; offset: number; folder?: string }) => Promise<SearchResult[]>;
+
+  async function answer({ k, offset, folder }: z.infer<typeof schema>, signal: AbortSignal, find: Find) {
     const started = performance.now();
     // One more than asked for tells whether there is a next page.
-    const hits = await services.gate.run(signal, () =>
-      services.library().index.query(query, { k: k + 1, offset, folder, signal }),
-    );
+    const page = { k: k + 1, offset, ...(folder !== undefined && { folder }) };
+    const hits = await services.gate.run(signal, () => find(page));
     const latencyMs = Math.round((performance.now() - started) * 10) / 10;
     return { results: hits.slice(0, k).map(pictureJson), more: hits.length > k, latencyMs };
   }
 
   app.get("/api/search", async (c) => {
     const { q, ...options } = validate("GET /api/search", textSchema, c.req.query());
-    return c.json(await answer({ text: q }, options, c.var.signal));
+    const { index } = services.library();
+    const { signal } = c.var;
+    return c.json(await answer(options, signal, (page) => index.search({ text: q, ...page, signal })));
   });
 
   app.post("/api/search", async (c) => {
     const options = validate("POST /api/search", schema, c.req.query());
-    services.library();
+    const { index } = services.library();
+    const { signal } = c.var;
     const { image } = await readUpload(c.req.raw, limits);
-    return c.json(await answer({ image }, options, c.var.signal));
+    return c.json(await answer(options, signal, (page) => index.search({ image, ...page, signal })));
   });
 
   app.get("/api/similar", async (c) => {
     const { id, ...options } = validate("GET /api/similar", similarSchema, c.req.query());
     const picture = await pictureOf(services, id);
-    return c.json(await answer({ like: picture.path }, options, c.var.signal));
+    const { index } = services.library();
+    return c.json(await answer(options, c.var.signal, (page) => index.moreLikeThis(picture.path, page)));
   });
 
   app.get("/api/pictures", async (c) => {
-    const { k, offset } = validate("GET /api/pictures", z.object(page), c.req.query());
-    const pictures = await services.library().index.list({ k: k + 1, offset });
+    const { k, after } = validate("GET /api/pictures", listSchema, c.req.query());
+    const { index } = services.library();
+    const last = after === undefined ? undefined : (await pictureOf(services, after)).path;
+    const pictures = await index.list({ limit: k + 1, ...(last !== undefined && { after: last }) });
     return c.json({ results: pictures.slice(0, k).map(pictureJson), more: pictures.length > k });
   });
 }

@@ -16,7 +16,7 @@ export interface ServeOptions {
   readonly host?: string | undefined;
   /** Default 4747; 0 lets the system choose. */
   readonly port?: number | undefined;
-  /** Folders to bring into the index, in this order, as soon as the library is there. */
+  /** Folders to bring into the index, in this order and before those it has already, as soon as it is there. */
   readonly folders?: readonly string[] | undefined;
   /** Default: the package's own page. `false` serves the API only. */
   readonly page?: Page | false | undefined;
@@ -77,8 +77,10 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
 }
 
 async function startFolders(ready: App["ready"], folders: readonly string[]) {
-  const { indexer } = await ready;
+  const { indexer, library } = await ready;
   for (const folder of folders) indexer.add(await checkFolder(folder));
+  // What changed in the known folders while no one looked.
+  for (const folder of await library.index.folders()) indexer.add(folder);
 }
 
 function listen(server: Server, host: string, port: number): Promise<number> {

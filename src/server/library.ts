@@ -1,0 +1,66 @@
+import { ZeroShotClassifier } from "../eval/zero-shot-classifier.ts";
+import type { Embedder } from "../infer/embedder.ts";
+import { ImageIndex } from "../search/image-index.ts";
+import { loadForModel } from "../vision/preprocess.node.ts";
+import { LIMITS } from "./limits.ts";
+import type { Library } from "./ports.ts";
+
+export interface LibraryOptions {
+  /** The index's own folder; made when it is not there. */
+  readonly indexDir: string;
+  /** Taken over: closing the library closes it. */
+  readonly embedder: Embedder;
+  /** How the page calls the model. Default: the embedder's id. */
+  readonly modelName?: string | undefined;
+  /** The model is the one that comes with the package. */
+  readonly shipped?: boolean | undefined;
+  /** Begin again when the index was made with another model. */
+  readonly rebuild?: boolean | undefined;
+}
+
+/** Pictures decoded and embedded at once; bounds the memory of one request. */
+const CLASSIFIED_AT_ONCE = 8;
+
+/** Puts an index and a model together for the server. Throws what `ImageIndex.open` throws. */
+export async function openLibrary(options: LibraryOptions): Promise<Library> {
+  const { embedder } = options;
+  const index = await ImageIndex.open(options.indexDir, embedder, { rebuild: options.rebuild ?? false });
+  // One picture after the other is usually sorted into the same labels.
+  let latest: { readonly key: string; readonly classifier: ZeroShotClassifier } | undefined;
+
+  async function classifierFor(labels: readonly string[], signal: AbortSignal): Promise<ZeroShotClassifier> {
+    const key = JSON.stringify(labels);
+    if (latest?.key === key) return latest.classifier;
+    const classifier = await ZeroShotClassifier.build(embedder, labels, undefined, { signal });
+    latest = { key, classifier };
+    return classifier;
+  }
+
+  return {
+    index,
+    model: { name: options.modelName ?? embedder.id, shipped: options.shipped ?? false },
+    async classify(pictures, labels, { signal }) {
+      const classifier = await classifierFor(labels, signal);
+      const probabilities: Float32Array[] = [];
+      for (let i = 0; i < pictures.length; i += CLASSIFIED_AT_ONCE) {
+        signal.throwIfAborted();
+        const images = await Promise.all(
+          pictures.slice(i, i + CLASSIFIED_AT_ONCE).map((source) =>
+            loadForModel(source, {
+              size: embedder.imageSize,
+              framing: "crop",
+              maxPixels: LIMITS.uploadPixels,
+            }),
+          ),
+        );
+        const embeddings = await embedder.embedImages(images, { signal });
+        probabilities.push(...embeddings.map((embedding) => classifier.probabilities(embedding)));
+      }
+      return probabilities;
+    },
+    async close() {
+      await index[Symbol.asyncDispose]();
+      await embedder[Symbol.asyncDispose]();
+    },
+  };
+}

@@ -1,0 +1,87 @@
+type Child = Node | string | undefined | false;
+
+interface Props {
+  readonly class?: string;
+  readonly text?: string;
+  readonly on?: { readonly [E in keyof HTMLElementEventMap]?: (event: HTMLElementEventMap[E]) => void };
+  readonly [attribute: string]: unknown;
+}
+
+/** An element with attributes, listeners and children; text is never parsed as HTML. */
+export function h<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  props: Props = {},
+  ...children: readonly Child[]
+): HTMLElementTagNameMap[K] {
+  const element = document.createElement(tag);
+  const { text, on, ...attributes } = props;
+  if (text !== undefined) element.textContent = text;
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === undefined || value === false) continue;
+    element.setAttribute(name, value === true ? "" : String(value));
+  }
+  for (const [event, listener] of Object.entries(on ?? {}))
+    element.addEventListener(event, listener as EventListener);
+  element.append(...children.filter((c): c is Node | string => c !== undefined && c !== false));
+  return element;
+}
+
+/** The element of index.html with this id. */
+export function byId<E extends HTMLElement = HTMLElement>(id: string): E {
+  const element = document.getElementById(id);
+  if (!element) throw new Error(`index.html has no element with id ${id}`);
+  return element as E;
+}
+
+const SHAPES = {
+  close: "M6 6l12 12M18 6L6 18",
+  left: "M14.5 5.5L8 12l6.5 6.5",
+  right: "M9.5 5.5L16 12l-6.5 6.5",
+  like: "M5.5 5.5h5v5h-5zM13.5 5.5h5v5h-5zM5.5 13.5h5v5h-5zM16 13v6M13 16h6",
+  copy: "M9 9h10v10H9zM15 9V5H5v10h4",
+  open: "M13 5h6v6M19 5l-8.5 8.5M17 14v5H5V7h5",
+  check: "M5.5 12.5l4.5 4.5 8.5-9.5",
+} as const;
+
+/** A line icon; it is decoration, so the control around it needs a name. */
+export function icon(name: keyof typeof SHAPES): SVGSVGElement {
+  const ns = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(ns, "svg");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("class", "icon");
+  svg.setAttribute("aria-hidden", "true");
+  const path = document.createElementNS(ns, "path");
+  path.setAttribute("d", SHAPES[name]);
+  svg.append(path);
+  return svg;
+}
+
+/** Opens a modal dialog whose backdrop closes it too. */
+export function openModal(dialog: HTMLDialogElement): void {
+  if (dialog.open) return;
+  dialog.showModal();
+}
+
+/** Clicks on the backdrop count as clicks on the dialog itself, not on what is in it. */
+export function closeOnBackdrop(dialog: HTMLDialogElement): void {
+  dialog.addEventListener("click", (event) => {
+    if (event.target === dialog) dialog.close();
+  });
+}
+
+/** Says something to screen readers without moving the focus. */
+export function announce(text: string): void {
+  byId("live").textContent = text;
+}
+
+/** The head of a sheet: its title and the button that closes it. */
+export function sheetHead(dialog: HTMLDialogElement, id: string, title: string): HTMLElement {
+  const close = h("button", {
+    type: "button",
+    class: "quiet",
+    "aria-label": "Close",
+    on: { click: () => dialog.close() },
+  });
+  close.append(icon("close"));
+  return h("header", { class: "sheet-head" }, h("h2", { id, text: title }), close);
+}

@@ -1,0 +1,172 @@
+import { openAbout } from "./about.ts";
+import { Activity } from "./activity.ts";
+import { ClassifySheet } from "./classify-sheet.ts";
+import { announce, byId, closeOnBackdrop, h, icon } from "./dom.ts";
+import { EXAMPLES } from "./examples.ts";
+import { FoldersSheet } from "./folders-sheet.ts";
+import { Grid } from "./grid.ts";
+import { type Place, type Query, sameQuery } from "./location.ts";
+import { Navigation } from "./navigation.ts";
+import { OwnPictures } from "./own-pictures.ts";
+import { watchPictureInput } from "./picture-input.ts";
+import { Results } from "./results.ts";
+import { Selection } from "./selection.ts";
+import { StatusLine } from "./status-line.ts";
+import { Viewer } from "./viewer.ts";
+
+const SEARCH_AFTER_MS = 140;
+
+const input = byId<HTMLInputElement>("q");
+const labels = { text: "" };
+const own = new OwnPictures();
+const navigation = new Navigation(show);
+const statusLine = new StatusLine();
+const classifySheet = new ClassifySheet(labels);
+const selection = new Selection(
+  () => grid.refreshSelection(),
+  (pictures) => classifySheet.open(pictures),
+);
+const grid = new Grid(byId("grid"), {
+  onOpen: (picture) => navigation.view(picture.id),
+  onLike: (picture) => navigation.go({ kind: "similar", id: picture.id }),
+  onSelect: (picture, selected) => selection.set(picture, selected),
+  isSelected: (id) => selection.has(id),
+});
+const results = new Results(grid, own, (latencyMs) => {
+  statusLine.latencyMs = latencyMs;
+});
+const viewer = new Viewer(labels, {
+  pictures: () => grid.pictures,
+  onMove: (id) => navigation.view(id),
+  onClosed: (id) => {
+    navigation.closeView();
+    if (id) grid.focusPicture(id);
+  },
+  onLike: (picture) => navigation.go({ kind: "similar", id: picture.id }),
+});
+const folders = new FoldersSheet(
+  () => statusLine.status?.folderChanges ?? false,
+  () => {
+    void statusLine.refresh();
+    results.refresh();
+  },
+);
+
+/** Brings the page to a place; called for every change of the address. */
+function show(place: Place, before: Place | undefined): void {
+  if (!before || !sameQuery(place.query, before.query)) showQuery(place.query);
+  if (place.view) void viewer.open(place.view);
+  else viewer.close();
+}
+
+function showQuery(query: Query): void {
+  const text = query.kind === "text" ? query.text : "";
+  // While typing the box may hold a space more than the query: leave the caret alone.
+  if (input.value.trim() !== text) input.value = text;
+  byId("intro").hidden = query.kind !== "browse";
+  document.title = text ? `${text} · internvl` : "internvl: search pictures by what they show";
+  void showQueryPicture(query);
+  void results.show(query);
+  if (scrollY > 0) scrollTo({ top: 0 });
+}
+
+/** The picture that is searched by, with a way out. */
+async function showQueryPicture(query: Query): Promise<void> {
+  const box = byId("query-picture");
+  const url =
+    query.kind === "similar"
+      ? `/api/thumb?id=${encodeURIComponent(query.id)}`
+      : query.kind === "picture"
+        ? await own.url(query.key)
+        : undefined;
+  if (!sameQuery(query, navigation.place.query)) return;
+  box.hidden = url === undefined;
+  if (url === undefined) return;
+  const clear = h(
+    "button",
+    { type: "button", class: "quiet", "aria-label": "Clear this search" },
+    icon("close"),
+  );
+  clear.addEventListener("click", () => {
+    navigation.go({ kind: "browse" });
+    input.focus();
+  });
+  box.replaceChildren(h("img", { src: url, alt: "The picture that is searched by" }), clear);
+}
+
+function searchByFile(file: File): void {
+  if (file.type && !file.type.startsWith("image/")) {
+    announce(`${file.name} is not a picture`);
+    return;
+  }
+  navigation.go({ kind: "picture", key: own.add(file) });
+}
+
+function watchSearchBox(): void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const query = (): Query => {
+    const text = input.value.trim();
+    return text ? { kind: "text", text } : { kind: "browse" };
+  };
+  input.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => navigation.type(query()), SEARCH_AFTER_MS);
+  });
+  byId("search-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    clearTimeout(timer);
+    navigation.type(query());
+    navigation.settle();
+  });
+  input.addEventListener("keydown", (event) => {
+    if (event.key !== "ArrowDown" || grid.pictures.length === 0) return;
+    event.preventDefault();
+    grid.focusFirst();
+  });
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target instanceof HTMLInputElement;
+    if (
+      event.key !== "/" ||
+      typing ||
+      event.ctrlKey ||
+      event.metaKey ||
+      document.querySelector("dialog[open]")
+    )
+      return;
+    event.preventDefault();
+    input.select();
+    input.focus();
+  });
+}
+
+function showExamples(): void {
+  const chips = EXAMPLES.map(({ text, lang, hint }) => {
+    const button = h("button", { type: "button", class: "chip", lang, text, title: hint });
+    button.addEventListener("click", () => navigation.go({ kind: "text", text }));
+    return h("li", {}, button);
+  });
+  byId("examples").replaceChildren(...chips);
+}
+
+function watchIndexing(): void {
+  new Activity(
+    (job) => folders.update(job),
+    (finished) => {
+      void statusLine.refresh();
+      // Results that someone is looking at stay still until the folder is complete.
+      const waiting = results.query.kind === "browse" || grid.pictures.length === 0;
+      if (!document.querySelector("dialog[open]") && (finished || waiting)) results.refresh();
+    },
+  );
+}
+
+watchSearchBox();
+watchPictureInput(searchByFile);
+showExamples();
+byId("open-folders").addEventListener("click", () => void folders.open());
+byId("activity-text").addEventListener("click", () => void folders.open());
+closeOnBackdrop(byId<HTMLDialogElement>("about"));
+byId("open-about").addEventListener("click", () => openAbout(statusLine.status?.model));
+void statusLine.refresh();
+watchIndexing();
+navigation.start();
