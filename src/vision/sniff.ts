@@ -62,9 +62,9 @@ function isoMedia(bytes: Uint8Array): Sniffed {
 
 function text(bytes: Uint8Array): Sniffed {
   const start = new TextDecoder().decode(bytes.subarray(0, SVG_PROLOG_BYTES));
+  if (/^\uFEFF?\s*<(!doctype\s+)?html/i.test(start)) return { found: "an HTML page (a failed download?)" };
   // Markup only: a text file that mentions <svg somewhere must not reach the XML parser.
   if (/^\uFEFF?\s*</.test(start) && /<(?:[\w-]+:)?svg[\s>/]/.test(start)) return { format: "svg" };
-  if (/^\uFEFF?\s*<(!doctype\s+)?html/i.test(start)) return { found: "an HTML page (a failed download?)" };
   if (/^[^\0]*$/.test(start.slice(0, 512)) && !start.slice(0, 512).includes("\uFFFD"))
     return { found: `text beginning "${printable(start.slice(0, 24))}"` };
   const hex = Array.from(bytes.subarray(0, 8), (b) => b.toString(16).padStart(2, "0")).join(" ");
