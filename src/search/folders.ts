@@ -1,0 +1,64 @@
+import { opendir, realpath, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { UsageError } from "../core/errors.ts";
+import type { Row } from "./image-table.ts";
+import { isUnder } from "./sql.ts";
+import type { IndexedImage } from "./types.ts";
+import { describeFileError, isFileError } from "./walk.ts";
+
+/** Absolute real paths of folders that can be indexed. Throws one UsageError for all that cannot. */
+export async function checkFolders(folders: readonly string[], indexDir: string): Promise<string[]> {
+  const own = await realpath(indexDir).catch(() => indexDir);
+  const problems: string[] = [];
+  const real: string[] = [];
+  for (const folder of folders)
+    try {
+      const path = await realpath(folder);
+      await (await opendir(path)).close();
+      if (isUnder(path, own)) problems.push(`${folder} (it belongs to the index itself)`);
+      real.push(path);
+    } catch (e) {
+      if (!isFileError(e)) throw e;
+      problems.push(`${folder} (${describeFileError(e)})`);
+    }
+  if (problems.length > 0)
+    throw new UsageError(
+      `update: expected folders that can be read, found ${problems.join(", ")}; check the paths, or remove from the index what is gone for good`,
+    );
+  return real;
+}
+
+/** Without repetitions and folders inside others. */
+export const outermost = (folders: readonly string[]): string[] =>
+  [...new Set(folders)].filter((f, _, all) => !all.some((other) => other !== f && isUnder(f, other)));
+
+/** A row as users see it; `folders` are the index's. */
+export function toImage(row: Omit<Row, "vector" | "error">, folders: readonly string[]): IndexedImage {
+  const around = folders.filter((f) => isUnder(row.path, f));
+  return {
+    path: row.path,
+    folder: around.reduce((inner, f) => (f.length > inner.length ? f : inner), ""),
+    width: row.width,
+    height: row.height,
+    sizeBytes: row.size,
+    mtimeMs: row.mtime,
+    contentHash: row.hash,
+  };
+}
+
+/** Bytes of all files below a folder; 0 where there is none. Files that go meanwhile do not count. */
+export async function bytesBelow(folder: string): Promise<number> {
+  let bytes = 0;
+  const folders = [folder];
+  for (let next = folders.pop(); next !== undefined; next = folders.pop())
+    try {
+      for await (const entry of await opendir(next)) {
+        const path = join(next, entry.name);
+        if (entry.isDirectory()) folders.push(path);
+        else bytes += (await stat(path).catch(() => undefined))?.size ?? 0;
+      }
+    } catch (e) {
+      if (!isFileError(e)) throw e;
+    }
+  return bytes;
+}

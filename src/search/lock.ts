@@ -1,0 +1,157 @@
+import { randomUUID } from "node:crypto";
+import { link, open, readFile, rename, rm, stat, utimes } from "node:fs/promises";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { z } from "zod";
+import { UsageError } from "../core/errors.ts";
+
+const HEARTBEAT_MS = 5_000;
+/** On another computer or in another container a process cannot be asked; its heartbeat must be this fresh. */
+const STALE_MS = 60_000;
+
+const LockFile = z.object({
+  token: z.string(),
+  pid: z.number(),
+  host: z.string(),
+  /** Tells the holder from a later process of the same number; "" where the system does not say. */
+  processStart: z.string(),
+  since: z.string(),
+});
+type LockFile = z.infer<typeof LockFile>;
+
+/**
+ * The right to write to an index: one file named `lock` that says who holds it. A lock whose holder is dead is taken
+ * over. Reading needs no lock.
+ */
+export class IndexLock implements AsyncDisposable {
+  #released = false;
+  readonly #heartbeat: NodeJS.Timeout;
+
+  private constructor(
+    private readonly file: string,
+    private readonly token: string,
+  ) {
+    this.#heartbeat = setInterval(() => {
+      const now = new Date();
+      // A failing heartbeat is noticed by verify().
+      utimes(this.file, now, now).catch(() => {});
+    }, HEARTBEAT_MS);
+    this.#heartbeat.unref();
+  }
+
+  /** Takes the lock of the index in `indexDir`, which exists. Throws a UsageError that names the holder. */
+  static async acquire(indexDir: string): Promise<IndexLock> {
+    const file = join(indexDir, "lock");
+    const mine: LockFile = {
+      token: randomUUID(),
+      pid: process.pid,
+      host: hostname(),
+      processStart: await processStart(process.pid),
+      since: new Date().toISOString(),
+    };
+    for (let attempt = 0; attempt < 3; attempt++) {
+      if (await createExclusively(file, mine)) return new IndexLock(file, mine.token);
+      const holder = await readLock(file);
+      if (holder === undefined) continue; // Released in between.
+      if (!(await isStale(file, holder))) throw held(file, holder);
+      await moveAside(file, holder);
+    }
+    throw held(file, await readLock(file));
+  }
+
+  /** Throws when the lock was taken away, e.g. because this computer slept: what follows must not be written. */
+  async verify(): Promise<void> {
+    const now = await readLock(this.file);
+    if (now?.token !== this.token)
+      throw new UsageError(
+        `${this.file}: expected to hold this lock, found ${now ? `it taken over by process ${now.pid} on ${now.host}` : "it removed"}; start the update again when nothing else writes to the index`,
+      );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#released) return;
+    this.#released = true;
+    clearInterval(this.#heartbeat);
+    if ((await readLock(this.file))?.token === this.token) await rm(this.file, { force: true });
+  }
+}
+
+/**
+ * Creates the file with its contents in one step, so that nobody sees a half-written lock: written beside and then
+ * linked, which fails where the name is taken.
+ */
+async function createExclusively(file: string, contents: LockFile): Promise<boolean> {
+  const draft = `${file}.${contents.token}`;
+  const handle = await open(draft, "wx");
+  try {
+    await handle.writeFile(JSON.stringify(contents));
+  } finally {
+    await handle.close();
+  }
+  try {
+    await link(draft, file);
+    return true;
+  } catch (e) {
+    if ((e as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw e;
+  } finally {
+    await rm(draft, { force: true });
+  }
+}
+
+async function readLock(file: string): Promise<LockFile | undefined> {
+  try {
+    return LockFile.parse(JSON.parse(await readFile(file, "utf8")));
+  } catch (e) {
+    if ((e as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    // Locks appear whole, so this is damage. Its holder cannot be told; its age alone decides.
+    return { token: "", pid: 0, host: "?", processStart: "", since: "an unknown time" };
+  }
+}
+
+async function isStale(file: string, holder: LockFile): Promise<boolean> {
+  if (holder.host !== hostname()) {
+    const heartbeat = await stat(file).catch(() => undefined);
+    return heartbeat !== undefined && Date.now() - heartbeat.mtimeMs > STALE_MS;
+  }
+  try {
+    process.kill(holder.pid, 0);
+  } catch (e) {
+    if ((e as NodeJS.ErrnoException).code === "ESRCH") return true;
+  }
+  const start = await processStart(holder.pid);
+  return start !== "" && holder.processStart !== "" && start !== holder.processStart;
+}
+
+/** Removes the lock of `stale`. Renaming lets one of several processes win; what else it caught is put back. */
+async function moveAside(file: string, stale: LockFile): Promise<void> {
+  const aside = `${file}.${randomUUID()}`;
+  try {
+    await rename(file, aside);
+  } catch (e) {
+    if ((e as NodeJS.ErrnoException).code === "ENOENT") return;
+    throw e;
+  }
+  if ((await readLock(aside))?.token !== stale.token) await link(aside, file).catch(() => {});
+  await rm(aside, { force: true });
+}
+
+/** Boot and start time of a process on Linux; "" elsewhere or when there is none. */
+async function processStart(pid: number): Promise<string> {
+  try {
+    const status = await readFile(`/proc/${pid}/stat`, "utf8");
+    const boot = await readFile("/proc/sys/kernel/random/boot_id", "utf8");
+    // The name, in brackets, may hold anything; the start time is the 20th field after it.
+    const fields = status.slice(status.lastIndexOf(")") + 2).split(" ");
+    return `${boot.trim()}/${fields[19]}`;
+  } catch {
+    return "";
+  }
+}
+
+function held(file: string, holder: LockFile | undefined): UsageError {
+  const who = holder ? `process ${holder.pid} on ${holder.host} since ${holder.since}` : "another process";
+  return new UsageError(
+    `${file}: expected to be the only one writing to this index, found it held by ${who}; wait for it, or remove the file if that process is no indexer`,
+  );
+}
