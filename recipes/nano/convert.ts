@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { appendFile, mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import sharp, { type Metadata, type SharpOptions } from "sharp";
+import sharp, { type Sharp, type SharpOptions } from "sharp";
 import { z } from "zod";
 import type { Picture } from "./picture.ts";
 
@@ -9,11 +9,13 @@ import type { Picture } from "./picture.ts";
 export const SIDE = 96;
 /** Larger pictures are refused before decoding: the library holds some of 105 to 169 megapixels. */
 const PIXELS_MAX = 24_000_000;
+/** Around trimmed pictures, pixels: about what the emoji have. */
+const MARGIN = 4;
 const TIMEOUT = { seconds: 20 } as const;
 /** Largest standard deviation over the channels (0-255) below which a picture shows nothing. */
 const BLANK_BELOW = 2;
 /** Part of the record's name: another way of converting must not reuse old results. */
-const METHOD = `webp${SIDE}-2`;
+const METHOD = `webp${SIDE}-3`;
 
 const resultSchema = z.object({ id: z.string(), pixels: z.string(), refused: z.string() });
 /** `pixels`: digest of the RGB bytes, "" when `refused` gives the reason why there is no picture. */
@@ -88,26 +90,34 @@ const RAW = { raw: { width: SIDE, height: SIDE, channels: 3 } } as const;
 
 /**
  * [SIDE, SIDE, 3] bytes. Throws what sharp throws: too many pixels, not a picture, took too long.
- * Trimming needs a pipeline of its own: within one, sharp trims before it flattens, whatever the order of calls.
+ * Trimming needs a pipeline of its own, and the margin comes after resizing: within one pipeline sharp trims
+ * before it flattens and extends after it resizes, whatever the order of the calls.
  */
 async function render(picture: Picture): Promise<Buffer> {
   const options = { limitInputPixels: PIXELS_MAX, failOn: "error" } as const;
-  let image = sharp(await inputOf(picture, options), options)
+  const fit = { fit: "contain", background: WHITE, kernel: "lanczos3" } as const;
+  const source = sharp(await inputOf(picture, options), options)
+    .timeout(TIMEOUT)
     .toColourspace("srgb")
     .flatten({ background: WHITE });
-  if (picture.trim) {
+  let framed: Sharp;
+  if (!picture.trim) {
+    framed = source.resize(SIDE, SIDE, fit);
+  } else {
     const small = { width: 4 * SIDE, height: 4 * SIDE, fit: "inside", withoutEnlargement: true } as const;
-    const flat = await image.timeout(TIMEOUT).resize(small).png(FAST).toBuffer();
+    const flat = await source.resize(small).png(FAST).toBuffer();
     // A threshold of 10 of 255 forgives the noise of photographs cut out on white.
     const cut = await sharp(flat).trim({ background: "#ffffff", threshold: 10 }).png(FAST).toBuffer();
-    image = sharp(cut).extend(padding(await sharp(cut).metadata()));
+    const inner = SIDE - 2 * MARGIN;
+    const margins = { top: MARGIN, bottom: MARGIN, left: MARGIN, right: MARGIN, background: WHITE };
+    framed = sharp(cut).resize(inner, inner, fit).extend(margins);
   }
-  return image
-    .timeout(TIMEOUT)
-    .resize(SIDE, SIDE, { fit: "contain", background: WHITE, kernel: "lanczos3" })
-    .removeAlpha()
-    .raw()
-    .toBuffer();
+  const { data, info } = await framed.removeAlpha().raw().toBuffer({ resolveWithObject: true });
+  if (info.width !== SIDE || info.height !== SIDE || info.channels !== 3) {
+    const found = `${info.width}×${info.height}×${info.channels}`;
+    throw new Error(`convert: expected ${SIDE}×${SIDE}×3 bytes of ${picture.id}, found ${found}`);
+  }
+  return data;
 }
 
 /** SVG is drawn at twice the size wanted, whatever size it says it has. */
@@ -124,10 +134,4 @@ async function inputOf(picture: Picture, options: SharpOptions): Promise<Buffer>
     .timeout(TIMEOUT)
     .png(FAST)
     .toBuffer();
-}
-
-/** A margin of a twentieth, as the emoji have it. */
-function padding({ width = SIDE, height = SIDE }: Metadata) {
-  const margin = Math.ceil(Math.max(width, height) / 20);
-  return { top: margin, bottom: margin, left: margin, right: margin, background: WHITE };
 }

@@ -60,7 +60,18 @@ it("converts to RGB on white, trims what is to be trimmed, refuses the blank and
   const [middle, edge] = [SIDE / 2, 1];
   expect((await pixel("red", edge, edge)).every((v) => v > 250)).toBe(true);
   expect((await pixel("red", middle, middle))[1]).toBeLessThan(10);
-  expect((await pixel("trimmed", middle, middle))[1]).toBeLessThan(10);
+  for (const [x, y] of [
+    [6, 6],
+    [middle, middle],
+    [SIDE - 7, SIDE - 7],
+  ] as const) {
+    expect((await pixel("trimmed", x, y))[1], `${x},${y}`).toBeLessThan(100);
+  }
+  for (const at of [0, SIDE / 2, SIDE - 1]) {
+    expect((await pixel("trimmed", at, 0))[1], `top ${at}`).toBeGreaterThan(235);
+    expect((await pixel("trimmed", 0, at))[1], `left ${at}`).toBeGreaterThan(235);
+    expect((await pixel("trimmed", SIDE - 1, at))[1], `right ${at}`).toBeGreaterThan(235);
+  }
   expect((await pixel("untrimmed", middle, middle))[1]).toBeGreaterThan(245);
   expect(results.get("blank")!.refused).toBe("blank on white");
   expect(results.get("broken")!.refused).toMatch(/unsupported image format/);
@@ -68,8 +79,8 @@ it("converts to RGB on white, trims what is to be trimmed, refuses the blank and
 });
 
 it("goes on from a record whose last line was cut short", async () => {
-  const record = (await readFile(join(dir, "converted-webp96-2.jsonl"), "utf8")).split("\n")[0]!;
-  await writeFile(join(dir, "converted-webp96-2.jsonl"), `${record}\n{"id":"tri`);
+  const record = (await readFile(join(dir, "converted-webp96-3.jsonl"), "utf8")).split("\n")[0]!;
+  await writeFile(join(dir, "converted-webp96-3.jsonl"), `${record}\n{"id":"tri`);
   const seen: number[] = [];
   const again = await convertAll([picture("red", square("#f00", 10, 20))], dir, (done) => seen.push(done));
   expect(again.get(JSON.parse(record).id)).toEqual(JSON.parse(record));

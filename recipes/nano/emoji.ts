@@ -37,6 +37,7 @@ export async function readEmojiFonts(
 ): Promise<Collected> {
   const byHexcode = new Map(emoji.map((e) => [e.hexcode, e]));
   const pictures: Picture[] = [];
+  const skipped: Skipped[] = [];
   for (const font of FILE_FONTS) {
     const dir = dirOf(font.source);
     if (dir === undefined) continue;
@@ -48,10 +49,11 @@ export async function readEmojiFonts(
       const known = byHexcode.get(hexcode);
       if (known === undefined || drawn.has(hexcode)) continue; // skin tones and private code points
       drawn.add(hexcode);
-      pictures.push(drawing(font, known, { file: join(folder, name) }));
+      const picture = drawing(font, known, { file: join(folder, name) });
+      if (font.family !== "fluent" || !isCountryFlag(known)) pictures.push(picture);
+      else skipped.push({ id: picture.id, source: font.source, reason: "its flags are Noto's drawings" });
     }
   }
-  const skipped: Skipped[] = [];
   for (const font of NAMED_FONTS) {
     const dir = dirOf(font.source);
     if (dir === undefined) continue;
