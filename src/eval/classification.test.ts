@@ -10,11 +10,11 @@ const options = {
 
 test("pictures are scored against the mean of each class's prompts", async () => {
   const items = [
-    { image: "red.png", label: 0 },
-    { image: "red-2.png", label: 0 },
-    { image: "green.png", label: 1 },
-    { image: "blue.png", label: 1 }, // wrong
-    { image: "yellow.png", label: 3 },
+    { path: "red.png", label: 0 },
+    { path: "red-2.png", label: 0 },
+    { path: "green.png", label: 1 },
+    { path: "blue.png", label: 1 }, // wrong
+    { path: "yellow.png", label: 3 },
   ];
   const result = await evaluateClassification(colourEmbedder(), items, { ...options, batchSize: 2 });
   expect(result).toEqual({
@@ -30,12 +30,12 @@ test("pictures are scored against the mean of each class's prompts", async () =>
 
 test("prompts and pictures report progress; no pictures and broken ones are errors", async () => {
   const seen: string[] = [];
-  await evaluateClassification(colourEmbedder(), [{ image: "red.png", label: 0 }], {
+  await evaluateClassification(colourEmbedder(), [{ path: "red.png", label: 0 }], {
     ...options,
     onProgress: ({ phase, done, total }) => seen.push(`${phase} ${done}/${total}`),
   });
   expect(seen).toEqual(["prompts 8/8", "pictures 1/1"]);
   await expect(evaluateClassification(colourEmbedder(), [], options)).rejects.toThrow("no pictures to score");
-  const broken = evaluateClassification(colourEmbedder(), [{ image: "broken.png", label: 0 }], options);
+  const broken = evaluateClassification(colourEmbedder(), [{ path: "broken.png", label: 0 }], options);
   await expect(broken).rejects.toThrow("1 of 1 pictures cannot be read");
 });

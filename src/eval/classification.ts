@@ -6,7 +6,7 @@ import { ZeroShotClassifier } from "./zero-shot-classifier.ts";
 
 /** A picture and its class: an index into the class names. */
 export interface ClassificationItem {
-  readonly image: string;
+  readonly path: string;
   readonly label: number;
 }
 
@@ -40,7 +40,7 @@ export async function evaluateClassification(
     onProgress: (progress) => onProgress?.({ phase: "prompts", ...progress }),
   });
   const counter = new ClassificationCounter(classNames.length);
-  const paths = items.map((item) => item.image);
+  const paths = items.map((item) => item.path);
   await embedPictures(embedder, paths, options, (i, embedding) => {
     counter.add(classifier.scores(embedding), items[i]!.label);
   });

@@ -15,8 +15,8 @@ afterEach(() => rm(folder, { recursive: true }));
 const evaluate = async (embedder: ReturnType<typeof colourEmbedder>) => {
   const cache = await openEmbeddingCache(join(folder, "cache"), "colours/1 squash");
   const items = ["red", "green", "blue"].map((c) => ({
-    image: join(folder, `${c}.png`),
-    captions: [`a ${c} one`],
+    path: join(folder, `${c}.png`),
+    captions: { en: [`a ${c} one`] },
   }));
   return evaluateRetrieval(embedder, items, { loadImage: loadColour, cache, batchSize: 1 });
 };

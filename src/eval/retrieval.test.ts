@@ -3,9 +3,9 @@ import { colourEmbedder, loadColour } from "./colour-embedder.fixture.ts";
 import { CONCEPT_PROTOCOL, evaluateRetrieval, queriesOf, type RetrievalItem } from "./retrieval.ts";
 
 const items: RetrievalItem[] = [
-  { image: "red.png", captions: { en: ["a red thing"], de: ["blue, wrongly"] } },
-  { image: "green.png", captions: { en: ["a green thing", "a blue thing"] } },
-  { image: "blue.png", captions: { en: ["a blue thing"], de: ["blue"] } },
+  { path: "red.png", captions: { en: ["a red thing"], de: ["blue, wrongly"] } },
+  { path: "green.png", captions: { en: ["a green thing", "a blue thing"] } },
+  { path: "blue.png", captions: { en: ["a blue thing"], de: ["blue"] } },
 ];
 
 test("recall both ways, per language, with all pictures as candidates", async () => {
@@ -41,7 +41,7 @@ test("pictures are embedded once for all languages, equal captions once per lang
 
 test("captions are cleaned before they are queries", async () => {
   const embedder = colourEmbedder();
-  await evaluateRetrieval(embedder, [{ image: "red.png", captions: ["RED!"] }], {
+  await evaluateRetrieval(embedder, [{ path: "red.png", captions: { und: ["RED!"] } }], {
     loadImage: loadColour,
     protocol: { queries: "all", hit: "own", cleanCaption: (c) => c.toLowerCase().replace("!", "") },
   });
@@ -50,11 +50,11 @@ test("captions are cleaned before they are queries", async () => {
 
 test("concepts: the first caption is the query, any picture of its group or with its text is a hit", () => {
   const drawings: RetrievalItem[] = [
-    { image: "a.png", captions: { en: ["apple", "fruit"] }, group: "1F34E" },
-    { image: "b.png", captions: { en: ["apple"] } },
-    { image: "c.png", captions: { en: ["fruit"] } },
-    { image: "d.png", captions: { de: ["Apfel"] }, group: "1F34E" },
-    { image: "e.png", captions: { en: [] } },
+    { path: "a.png", captions: { en: ["apple", "fruit"] }, group: "1F34E" },
+    { path: "b.png", captions: { en: ["apple"] } },
+    { path: "c.png", captions: { en: ["fruit"] } },
+    { path: "d.png", captions: { de: ["Apfel"] }, group: "1F34E" },
+    { path: "e.png", captions: { en: [] } },
   ];
   expect(queriesOf(drawings, "en", CONCEPT_PROTOCOL)).toEqual({
     texts: ["apple", "apple", "fruit"],
@@ -69,17 +69,17 @@ test("a language without captions and a manifest without any are refused", async
     evaluateRetrieval(colourEmbedder(), items, { ...options, languages: ["en", "fr"] }),
   ).rejects.toThrow("no captions in fr; the manifest has de, en");
   await expect(
-    evaluateRetrieval(colourEmbedder(), [{ image: "red.png", captions: [] }], options),
+    evaluateRetrieval(colourEmbedder(), [{ path: "red.png", captions: {} }], options),
   ).rejects.toThrow("no picture has a caption");
 });
 
 test("pictures that cannot be read are all named in one error, and nothing more is embedded", async () => {
   const embedder = colourEmbedder();
-  const captions = ["red"];
+  const captions = { en: ["red"] };
   const many = ["red.png", "broken1.png", ...Array.from({ length: 40 }, () => "red.png"), "broken2.png"];
   const run = evaluateRetrieval(
     embedder,
-    many.map((image) => ({ image, captions })),
+    many.map((path) => ({ path, captions })),
     { loadImage: loadColour },
   );
   await expect(run).rejects.toThrow(

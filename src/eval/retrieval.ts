@@ -1,17 +1,12 @@
 import { ConfigError } from "../core/errors.ts";
+import type { ManifestItem } from "../data/manifest.ts";
 import type { Embedder } from "../infer/embedder.ts";
 import { type EvalOptions, embedPictures, embedTextList } from "./embed-all.ts";
 import { type EmbeddingMatrix, emptyMatrix, setRow } from "./embedding-matrix.ts";
 import { recallAt, retrievalRanks } from "./metrics.ts";
 
-/** A picture with its captions: a line of a manifest. */
-export interface RetrievalItem {
-  /** Path that `loadImage` understands. */
-  readonly image: string;
-  readonly captions: readonly string[] | Readonly<Record<string, readonly string[]>>;
-  /** Shared by pictures of the same thing. */
-  readonly group?: string | undefined;
-}
+/** A picture with its captions: an item of a manifest. */
+export type RetrievalItem = Pick<ManifestItem, "path" | "captions" | "group">;
 
 /** Which captions are queries and what counts as found: the benchmark's rules. */
 export interface RetrievalProtocol {
@@ -47,7 +42,7 @@ export type RetrievalScores = Readonly<Record<RecallKeys, number>> & {
 export interface RetrievalResult {
   /** The embedder's id. */
   readonly model: string;
-  /** By language code; captions without languages are under "captions". */
+  /** By language tag; captions without one are under "und". */
   readonly languages: Readonly<Record<string, RetrievalScores>>;
 }
 
@@ -56,9 +51,6 @@ export interface RetrievalOptions extends EvalOptions {
   /** Languages to score; default: all that occur. */
   readonly languages?: readonly string[];
 }
-
-/** The name under which captions without a language are scored. */
-export const NO_LANGUAGE = "captions";
 
 /**
  * Zero-shot image-text retrieval (clip_benchmark, zeroshot_retrieval): embeds all pictures once and the captions
@@ -73,7 +65,7 @@ export async function evaluateRetrieval(
   const protocol = options.protocol ?? PUBLISHED_PROTOCOL;
   const languages = chooseLanguages(items, options.languages);
   const images = emptyMatrix(items.length, embedder.dimension);
-  const paths = items.map((item) => item.image);
+  const paths = items.map((item) => item.path);
   await embedPictures(embedder, paths, options, (i, embedding) => setRow(images, i, embedding, paths[i]!));
 
   const result: Record<string, RetrievalScores> = {};
@@ -88,16 +80,10 @@ export async function evaluateRetrieval(
   return { model: embedder.id, languages: result };
 }
 
-/** Captions by language, those without one under {@link NO_LANGUAGE}. */
-function captionsOf({ captions }: RetrievalItem): Readonly<Record<string, readonly string[]>> {
-  const isList = (c: RetrievalItem["captions"]): c is readonly string[] => Array.isArray(c);
-  return isList(captions) ? { [NO_LANGUAGE]: captions } : captions;
-}
-
 function chooseLanguages(items: readonly RetrievalItem[], wanted: readonly string[] | undefined): string[] {
   const counts = new Map<string, number>();
   for (const item of items)
-    for (const [language, list] of Object.entries(captionsOf(item)))
+    for (const [language, list] of Object.entries(item.captions))
       counts.set(language, (counts.get(language) ?? 0) + list.length);
   const present = [...counts.keys()].filter((language) => counts.get(language)! > 0);
   if (present.length === 0) throw new ConfigError("retrieval: no picture has a caption, nothing to score");
@@ -119,8 +105,7 @@ export function queriesOf(
   const texts: string[] = [];
   const owners: number[] = [];
   items.forEach((item, owner) => {
-    const byLanguage = captionsOf(item);
-    const captions = Object.hasOwn(byLanguage, language) ? byLanguage[language]! : [];
+    const captions = Object.hasOwn(item.captions, language) ? item.captions[language]! : [];
     for (const caption of protocol.queries === "first" ? captions.slice(0, 1) : captions) {
       texts.push(clean(caption));
       owners.push(owner);

@@ -1,0 +1,51 @@
+import type { Command } from "commander";
+import { ConfigError } from "../../core/errors.ts";
+import { type Context, note, printJson } from "../context.ts";
+import { examples, type JsonOption, jsonOption } from "../options.ts";
+import type { ParityOutput } from "../services.ts";
+import { style, type Terminal, visible } from "../terminal.ts";
+
+export function addParity(program: Command, context: Context): void {
+  program
+    .command("parity")
+    .description("Does this machine reproduce the reference? Compares a model's outputs with expected ones.")
+    .argument("<dir>", "folder with a checkpoint and a case.safetensors of inputs and expected outputs")
+    .addOption(jsonOption())
+    .addHelpText(
+      "after",
+      `
+Prints a line per output: its name, the worst absolute and relative difference, and whether that is
+within tolerance. What cannot be computed yet is "unsupported". Exit code 1: out of tolerance.
+${examples("internvl parity cases/internvl-cg", "internvl parity cases/internvl-cg --json")}`,
+    )
+    .action((dir: string, options: JsonOption) => parity(context, dir, options));
+}
+
+async function parity(context: Context, dir: string, options: JsonOption): Promise<void> {
+  const outputs: ParityOutput[] = [];
+  for await (const output of context.services.parity(dir, { signal: context.signal })) {
+    context.signal.throwIfAborted();
+    outputs.push(output);
+    if (!options.json) await context.out.write(`${parityLine(context.out, output)}\n`);
+  }
+  if (outputs.length === 0)
+    throw new ConfigError(`${dir}: expected outputs to compare in case.safetensors, found none`);
+  const having = (status: ParityOutput["status"]) => outputs.filter((o) => o.status === status).length;
+  const [ok, fail, unsupported] = [having("ok"), having("fail"), having("unsupported")];
+  if (options.json) await printJson(context, { dir, ok, fail, unsupported, outputs });
+  else
+    await note(
+      context,
+      `${ok} within tolerance, ${fail} out of tolerance, ${unsupported} unsupported by this build`,
+    );
+  if (fail > 0) context.exitCode = 1;
+}
+
+const NAME_CELLS = 56;
+
+function parityLine(terminal: Terminal, { name, status, maxAbs, maxRel }: ParityOutput): string {
+  const label = visible(name).padEnd(NAME_CELLS);
+  if (status === "unsupported") return `${label}  ${style(terminal, "yellow", status)}`;
+  const numbers = `abs ${maxAbs.toExponential(2).padEnd(9)} rel ${maxRel.toExponential(2).padEnd(9)}`;
+  return `${label}  ${numbers} ${style(terminal, status === "ok" ? "green" : "red", status)}`;
+}

@@ -1,0 +1,133 @@
+import type { Command } from "commander";
+import { ConfigError, UsageError } from "../../core/errors.ts";
+import type { Progress as IndexProgress } from "../../search/progress.ts";
+import type { Library } from "../../server/ports.ts";
+import { type Context, printJson, progressOf } from "../context.ts";
+import {
+  collect,
+  examples,
+  type IndexOptions,
+  integer,
+  type JsonOption,
+  jsonOption,
+  type ModelOptions,
+  modelOption,
+  openModel,
+  threadsOption,
+} from "../options.ts";
+import { defaultIndex, GALLERY, galleryIndex, SHIPPED_MODEL } from "../paths.ts";
+import type { Progress } from "../progress.ts";
+
+interface ServeOptions extends ModelOptions, Partial<IndexOptions>, JsonOption {
+  readonly gallery?: true;
+  readonly folder?: readonly string[];
+  readonly host: string;
+  readonly port?: number;
+  readonly allowRemoteFolders?: true;
+}
+
+export function addServe(program: Command, context: Context): void {
+  program
+    .command("serve")
+    .description("Open a page in the browser to search, classify and add folders; and an HTTP API.")
+    .option("--gallery", "with the gallery of free pictures that comes with it")
+    .option("--folder <dir>", "index this folder first; repeatable", collect)
+    .option("--host <address>", "address to listen on; 0.0.0.0 lets other machines in", "127.0.0.1")
+    .option("-p, --port <n>", "port, 0 for any free one (default: PORT, or 4747)", integer(0, 65_535))
+    .option("--allow-remote-folders", "let other machines add and remove folders of this one")
+    .option("--index <dir>", "folder of the index (default: your own, the gallery's with --gallery)")
+    .addOption(modelOption(context))
+    .addOption(threadsOption())
+    .addOption(jsonOption())
+    .addHelpText(
+      "after",
+      `
+Prints the address when searches can be answered; Ctrl-C stops it. Whoever can reach the address can
+see every picture of the index: it listens on this machine only unless --host says otherwise.
+${examples(
+  "internvl serve --gallery",
+  "internvl serve --folder ~/Pictures --port 8080",
+  'curl "http://localhost:4747/api/search?q=a+dog&k=5"',
+)}`,
+    )
+    .action((options: ServeOptions) => serveUntilStopped(context, options));
+}
+
+async function serveUntilStopped(context: Context, options: ServeOptions): Promise<void> {
+  const { env, signal } = context;
+  const port = options.port ?? (env.PORT ? portOf(env.PORT) : undefined);
+  const { serve } = await import("../../server/serve.ts");
+  using bar = progressOf(context);
+  const server = await serve({
+    library: openPictures(context, options, bar),
+    host: options.host,
+    port,
+    folders: [...(options.gallery ? [GALLERY] : []), ...(options.folder ?? [])],
+    remoteFolderChanges: options.allowRemoteFolders ?? false,
+  });
+  try {
+    await Promise.race([server.ready, aborted(signal)]);
+    if (!signal.aborted) {
+      bar.clear();
+      if (options.json) await printJson(context, { url: server.url });
+      else await context.out.write(`internvl is at ${server.url}\n`);
+    }
+    await aborted(signal);
+  } finally {
+    bar.clear();
+    await server.close();
+  }
+}
+
+/** The library behind the server, which shows its indexing on the terminal. */
+async function openPictures(context: Context, options: ServeOptions, bar: Progress): Promise<Library> {
+  const { openLibrary } = await import("../../server/library.ts");
+  const { showIndexing } = await import("./index-folders.ts");
+  const { env } = context;
+  const embedder = await openModel(context, options);
+  const library = {
+    embedder,
+    indexDir: options.index ?? (options.gallery ? galleryIndex(env) : defaultIndex(env)),
+    shipped: options.model === SHIPPED_MODEL,
+  };
+  const opened = await openLibrary(library).catch((error: unknown) => {
+    // The gallery takes seconds to index: another version of the model is no reason to bother anybody.
+    if (!options.gallery || options.index !== undefined || !(error instanceof ConfigError)) throw error;
+    return openLibrary({ ...library, rebuild: true });
+  });
+  return { ...opened, index: watched(opened.index, (p) => showIndexing(bar, p)) };
+}
+
+/** The same index, whose updates are also reported to `onProgress`. */
+function watched(index: Library["index"], onProgress: (progress: IndexProgress) => void): Library["index"] {
+  const update: Library["index"]["update"] = (folders, options = {}) =>
+    index.update(folders, {
+      ...options,
+      onProgress(progress) {
+        options.onProgress?.(progress);
+        onProgress(progress);
+      },
+    });
+  return new Proxy(index, {
+    get(target, name) {
+      if (name === "update") return update;
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
+function portOf(text: string): number {
+  try {
+    return integer(0, 65_535)(text);
+  } catch {
+    throw new UsageError(`PORT: expected a whole number from 0 to 65535, found "${text}"`);
+  }
+}
+
+/** Resolves when the signal is aborted. */
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });

@@ -1,0 +1,69 @@
+import { InvalidArgumentError, Option } from "commander";
+import type { Embedder } from "../infer/embedder.ts";
+import type { Context } from "./context.ts";
+import { defaultIndex, defaultModel } from "./paths.ts";
+
+/** Options that several commands share, so that they are called and explained alike everywhere. */
+
+export interface ModelOptions {
+  readonly model: string;
+  readonly threads?: number;
+}
+
+export interface IndexOptions {
+  readonly index: string;
+}
+
+export interface JsonOption {
+  readonly json?: true;
+}
+
+/** Parser of whole numbers from `min` to `max`. */
+export function integer(min: number, max: number = Number.MAX_SAFE_INTEGER): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= min && value <= max) return value;
+    const range = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`;
+    throw new InvalidArgumentError(`Expected a whole number ${range}.`);
+  };
+}
+
+/** Parser of an option that may be given several times. */
+export const collect = (value: string, earlier: readonly string[] | undefined): readonly string[] => [
+  ...(earlier ?? []),
+  value,
+];
+
+/** Parser of "a,b,c"; spaces around the parts and empty parts are dropped. */
+export const commaList = (text: string): readonly string[] =>
+  text
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "");
+
+export const modelOption = ({ env }: Context): Option =>
+  new Option("-m, --model <dir|file>", "the model to use").default(
+    defaultModel(env),
+    env.INTERNVL_MODEL ? "INTERNVL_MODEL" : "the nano model that comes with it",
+  );
+
+/** Loads the model that the options name. */
+export const openModel = ({ services }: Context, { model, threads }: ModelOptions): Promise<Embedder> =>
+  services.loadEmbedder(model, threads === undefined ? {} : { threads });
+
+export const threadsOption = (): Option =>
+  new Option("--threads <n>", "threads of one computation (default: one per core)").argParser(
+    integer(1, 1024),
+  );
+
+export const indexOption = ({ env }: Context): Option =>
+  new Option("--index <dir>", "folder of the index").default(
+    defaultIndex(env),
+    env.INTERNVL_INDEX ? "INTERNVL_INDEX" : "your own, see `internvl --help`",
+  );
+
+export const jsonOption = (): Option => new Option("--json", "print JSON for programs");
+
+/** The text under a command's options that shows it in use. */
+export const examples = (...lines: readonly string[]): string =>
+  `\nExamples:\n${lines.map((line) => `  $ ${line}`).join("\n")}\n`;

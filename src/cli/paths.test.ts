@@ -1,0 +1,24 @@
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { defaultIndex, defaultModel, evalCache, galleryIndex, SHIPPED_MODEL } from "./paths.ts";
+
+test("data is kept where the platform's programs keep it", () => {
+  expect(defaultIndex({ HOME: "/home/a" }, "linux")).toBe(
+    join("/home/a", ".local", "share", "internvl", "index"),
+  );
+  expect(defaultIndex({ HOME: "/home/a", XDG_DATA_HOME: "/d" }, "linux")).toBe(
+    join("/d", "internvl", "index"),
+  );
+  expect(defaultIndex({ HOME: "/Users/a" }, "darwin")).toContain(
+    join("Library", "Application Support", "internvl"),
+  );
+  expect(defaultIndex({ LOCALAPPDATA: "/l" }, "win32")).toBe(join("/l", "internvl", "index"));
+});
+
+test("the environment names another index and model; the gallery's index is apart from the user's", () => {
+  const env = { HOME: "/home/a", INTERNVL_INDEX: "/i", INTERNVL_MODEL: "/m" };
+  expect([defaultIndex(env, "linux"), defaultModel(env)]).toEqual(["/i", "/m"]);
+  expect(defaultModel({})).toBe(SHIPPED_MODEL);
+  const places = [defaultIndex, galleryIndex, evalCache].map((place) => place({ HOME: "/home/a" }, "linux"));
+  expect(new Set(places).size).toBe(3);
+});

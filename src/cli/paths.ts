@@ -1,0 +1,39 @@
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Both `src/cli/` of a clone and `dist/cli/` of the package lie two folders below the root. */
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+/** The model that comes with the package. */
+export const SHIPPED_MODEL = join(ROOT, "nano");
+
+/** The pictures that come with the package. */
+export const GALLERY = join(ROOT, "gallery");
+
+export const defaultModel = (env: Environment): string => env.INTERNVL_MODEL || SHIPPED_MODEL;
+
+/** Where a program of this user keeps data, by the platform's convention. */
+function userData(env: Environment, platform: NodeJS.Platform): string {
+  const home = env.HOME || env.USERPROFILE || homedir();
+  if (platform === "darwin") return join(home, "Library", "Application Support", "internvl");
+  if (platform === "win32") return join(env.LOCALAPPDATA || join(home, "AppData", "Local"), "internvl");
+  return join(env.XDG_DATA_HOME || join(home, ".local", "share"), "internvl");
+}
+
+/**
+ * The user's own index, so that `search` finds what `index` put there from whatever folder either runs in.
+ * INTERNVL_INDEX names another.
+ */
+export const defaultIndex = (env: Environment, platform: NodeJS.Platform = process.platform): string =>
+  env.INTERNVL_INDEX || join(userData(env, platform), "index");
+
+/** The index of the shipped gallery, apart from the user's own: its pictures are nobody's search results. */
+export const galleryIndex = (env: Environment, platform: NodeJS.Platform = process.platform): string =>
+  join(userData(env, platform), "gallery-index");
+
+/** Embeddings that an evaluation keeps for its next run. */
+export const evalCache = (env: Environment, platform: NodeJS.Platform = process.platform): string =>
+  join(userData(env, platform), "eval-cache");
