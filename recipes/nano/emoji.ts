@@ -64,6 +64,11 @@ export async function readEmojiFonts(
   return { pictures, skipped };
 }
 
+/** Microsoft draws no flags of countries and their parts: the package fills the gap with Noto's. */
+function isCountryFlag(emoji: Emoji): boolean {
+  return emoji.group.startsWith("flag:") || emoji.hexcode.startsWith("1F3F4-E0067");
+}
+
 function drawing(
   font: { source: SourceKey; family: string },
   emoji: Emoji,

@@ -57,6 +57,7 @@ export async function readOpenclipart(
     const text = await textOf(join(svg, `${path}.svg`));
     if (entry.isSymbolicLink()) skip(path, "a link to a picture in another folder");
     else if (LEFT_OUT.test(path)) skip(path, "logos, icon themes of programs, and examples are left out");
+    else if (text === undefined) skip(path, "links to a picture that is not there");
     else if (isAdult(path, text)) skip(path, "adult or hateful by its words");
     else clips.push({ path, text });
   }
@@ -103,11 +104,16 @@ function picture(
   };
 }
 
-async function textOf(svg: string): Promise<ClipText> {
+/** An SVG `<image>` whose picture lies in another file: the library's PNG shows "Linked Image Not Found". */
+const LINKED_IMAGE = /<image\b[^>]*xlink:href="(?!data:|#)/;
+
+/** The words of the SVG; undefined when it links to a picture that is not there. */
+async function textOf(path: string): Promise<ClipText | undefined> {
   try {
-    return parseRdf(await readFile(svg, "utf8"));
+    const svg = await readFile(path, "utf8");
+    return LINKED_IMAGE.test(svg) ? undefined : parseRdf(svg);
   } catch {
-    return { title: "", keywords: [], author: "" }; // seven pictures have no SVG; their name serves
+    return { title: "", keywords: [], author: "" }; // a picture without an SVG: its name serves
   }
 }
 
