@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { link, open, readFile, rename, rm, stat, utimes } from "node:fs/promises";
+import { link, open, readFile, rm, stat, utimes } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
@@ -8,9 +8,13 @@ import { UsageError } from "../core/errors.ts";
 const HEARTBEAT_MS = 5_000;
 /** On another computer or in another container a process cannot be asked; its heartbeat must be this fresh. */
 const STALE_MS = 60_000;
+const TAKEOVER_MS = 10_000;
+const RETRY_MS = 20;
+const ATTEMPTS = 10;
 
 const LockFile = z.object({
-  token: z.string(),
+  /** Becomes part of a file name. */
+  token: z.string().regex(/^[\w-]*$/),
   pid: z.number(),
   host: z.string(),
   /** Tells the holder from a later process of the same number; "" where the system does not say. */
@@ -49,12 +53,12 @@ export class IndexLock implements AsyncDisposable {
       processStart: await processStart(process.pid),
       since: new Date().toISOString(),
     };
-    for (let attempt = 0; attempt < 3; attempt++) {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       if (await createExclusively(file, mine)) return new IndexLock(file, mine.token);
       const holder = await readLock(file);
       if (holder === undefined) continue; // Released in between.
       if (!(await isStale(file, holder))) throw held(file, holder);
-      await moveAside(file, holder);
+      await takeOver(file, holder);
     }
     throw held(file, await readLock(file));
   }
@@ -123,17 +127,29 @@ async function isStale(file: string, holder: LockFile): Promise<boolean> {
   return start !== "" && holder.processStart !== "" && start !== holder.processStart;
 }
 
-/** Removes the lock of `stale`. Renaming lets one of several processes win; what else it caught is put back. */
-async function moveAside(file: string, stale: LockFile): Promise<void> {
-  const aside = `${file}.${randomUUID()}`;
+/**
+ * Removes the lock of `stale` and no other's. A second name for the lock, made of the dead holder's token, gives the
+ * right to do so to one process at a time; what that name then leads to tells whether the lock is still the same.
+ */
+async function takeOver(file: string, stale: LockFile): Promise<void> {
+  const name = `${file}.stale-${stale.token}`;
   try {
-    await rename(file, aside);
+    await link(file, name);
   } catch (e) {
-    if ((e as NodeJS.ErrnoException).code === "ENOENT") return;
-    throw e;
+    const { code } = e as NodeJS.ErrnoException;
+    if (code === "ENOENT") return;
+    if (code !== "EEXIST") throw e;
+    const other = await stat(name).catch(() => undefined);
+    // Making the name set this time; after so long, whoever made it died over it.
+    if (other && Date.now() - other.ctimeMs > TAKEOVER_MS) await rm(name, { force: true });
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    return;
   }
-  if ((await readLock(aside))?.token !== stale.token) await link(aside, file).catch(() => {});
-  await rm(aside, { force: true });
+  try {
+    if ((await readLock(name))?.token === stale.token) await rm(file, { force: true });
+  } finally {
+    await rm(name, { force: true });
+  }
 }
 
 /** Boot and start time of a process on Linux; "" elsewhere or when there is none. */
