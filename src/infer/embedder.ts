@@ -11,7 +11,10 @@ export interface Embedder extends AsyncDisposable {
   /** exp(logit_scale): multiplies cosines before a softmax. */
   readonly scale: number;
   /** Embeds size × size pictures in order; each result is L2-normalised. Does not block the event loop. */
-  embedImages(images: readonly RgbImage[], options?: { readonly signal?: AbortSignal }): Promise<Float32Array[]>;
+  embedImages(
+    images: readonly RgbImage[],
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<Float32Array[]>;
   /** Embeds texts in order, with the published `summarize:` prefix; each result is L2-normalised. */
   embedTexts(texts: readonly string[], options?: { readonly signal?: AbortSignal }): Promise<Float32Array[]>;
 }

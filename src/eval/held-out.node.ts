@@ -1,0 +1,48 @@
+import type { HostTensor } from "../core/array.ts";
+import type { ManifestItem } from "../data/manifest.ts";
+import { createContrastiveEmbedder } from "../infer/contrastive-embedder.ts";
+import { InternVLC, type InternVLConfig } from "../models/internvl_c.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
+import { loadForModel } from "../vision/preprocess.node.ts";
+import { CONCEPT_PROTOCOL, evaluateRetrieval } from "./retrieval.ts";
+
+/**
+ * Text→image recall of a model in training on held-out pictures, as `LANGUAGE.R@K`: each picture's first caption is
+ * a query, a hit is any picture of the same group or with the same caption.
+ */
+export async function heldOutRecall(current: {
+  readonly runtime: Runtime;
+  readonly config: InternVLConfig;
+  readonly weights: ReadonlyMap<string, HostTensor>;
+  readonly tokenizer: Tokenizer;
+  readonly items: readonly ManifestItem[];
+  readonly languages: readonly string[];
+  readonly maxTextTokens: number;
+  readonly signal?: AbortSignal;
+}): Promise<Record<string, number>> {
+  const model = new InternVLC(current.config);
+  using weights = await current.runtime.weights(current.weights);
+  await using embedder = await createContrastiveEmbedder({
+    id: "training",
+    scale: 1,
+    model,
+    weights,
+    tokenizer: current.tokenizer,
+    runtime: current.runtime,
+    imageBatch: 64,
+    maxTextTokens: current.maxTextTokens,
+  });
+  const { languages } = await evaluateRetrieval(embedder, current.items, {
+    loadImage: (path) => loadForModel(path, { size: embedder.imageSize, framing: "squash" }),
+    languages: current.languages,
+    protocol: CONCEPT_PROTOCOL,
+    batchSize: 64,
+    ...(current.signal && { signal: current.signal }),
+  });
+  const recalls: Record<string, number> = {};
+  for (const [language, scores] of Object.entries(languages))
+    for (const k of [1, 5, 10] as const)
+      recalls[`${language}.R@${k}`] = scores[`image_retrieval_recall@${k}`];
+  return recalls;
+}

@@ -1,0 +1,212 @@
+import { createHash } from "node:crypto";
+import { stat } from "node:fs/promises";
+import { basename, dirname, resolve } from "node:path";
+import { z } from "zod";
+import type { HostTensor } from "../core/array.ts";
+import { toF32 } from "../core/array.ts";
+import { CheckpointError, ConfigError } from "../core/errors.ts";
+import { InternVLC, InternVLConfig } from "../models/internvl_c.ts";
+import { interpolatePositions } from "../models/interpolate-positions.ts";
+import { parameters } from "../nn/module.ts";
+import { createRuntime } from "../runtime/ort.node.ts";
+import type { Runtime, TensorSource } from "../runtime/runtime.ts";
+import { openTokenizer } from "../text/tokenizer.node.ts";
+import { WITHOUT_QLLAMA } from "../weights/internvl-c-keys.ts";
+import { loadCheckpoint } from "../weights/load-checkpoint.ts";
+import { type OpenedCheckpoint, openCheckpoint } from "../weights/open-checkpoint.node.ts";
+import { createContrastiveEmbedder } from "./contrastive-embedder.ts";
+import type { Embedder } from "./embedder.ts";
+import { applyPrecision, type Precision } from "./precision.ts";
+
+export interface LoadOptions {
+  /** Threads of the runtime; default: the physical cores. */
+  readonly threads?: number;
+  /** How weights are kept and multiplied; default as in the file. */
+  readonly precision?: Precision;
+  /** Side of the input pictures; the position table is interpolated. Default: the configuration's. */
+  readonly imageSize?: number;
+}
+
+/** An InternVL-C checkpoint with its weights placed: in memory or as byte ranges of its files. */
+export interface LoadedModel {
+  readonly model: InternVLC;
+  readonly weights: Map<string, TensorSource>;
+  readonly opened: OpenedCheckpoint;
+}
+
+/** Longest side of a recipe's own limit on texts, kept in config.json beside the published fields. */
+const Extra = z.looseObject({ max_text_tokens: z.int().min(3).optional() });
+
+/**
+ * Opens an InternVL-C model: a folder or file in one of the published formats (see weights/open-checkpoint.node.ts).
+ * Throws CheckpointError or ConfigError with everything that does not fit.
+ */
+export async function openModel(path: string, options: LoadOptions = {}): Promise<LoadedModel> {
+  const opened = await openCheckpoint(path);
+  const cfg = readConfig(path, opened);
+  if (options.imageSize) cfg.force_image_size = options.imageSize;
+  const model = new InternVLC(cfg);
+  // Shapes only: a weight keeps the dtype of the file and is cast, if at all, where the graph uses it.
+  const shapes = new Map([...parameters(model)].map(([key, { shape }]) => [key, { shape }]));
+  const loaded = await loadCheckpoint(shapes, opened.checkpoint, {
+    ...(opened.keys && { keys: opened.keys }),
+    ignore: WITHOUT_QLLAMA,
+    resize: (key, tensor, wanted) =>
+      key.endsWith("position_embedding")
+        ? interpolatePositions(tensor, Math.sqrt(wanted[1]! - 1))
+        : undefined,
+  });
+  const weights = await applyPrecision(model, loaded, options.precision, (source) =>
+    opened.checkpoint.read(source),
+  );
+  return { model, weights, opened };
+}
+
+function readConfig(path: string, opened: OpenedCheckpoint): InternVLConfig {
+  const { config, published } = opened;
+  if (config === undefined) {
+    if (published === "InternVL-14B-224px") return InternVLConfig.parse({});
+    throw new CheckpointError(
+      `${path}: no config.json beside the weights, and their shapes are not those of a published InternVL-C; put the model's config.json into the folder`,
+    );
+  }
+  const result = InternVLConfig.safeParse(withoutUnused(config));
+  if (!result.success)
+    throw new ConfigError(
+      `${path}: config.json is not that of InternVL-C or -G:\n${z.prettifyError(result.error).replace(/^/gm, "  ")}`,
+    );
+  return result.data;
+}
+
+/** Fields of published configurations that have no influence on the computation, and why. */
+const UNUSED: Readonly<Record<string, readonly string[]>> = {
+  // Bookkeeping of the library that wrote the file; max_txt_len is read by no code (the text limit is 80 tokens).
+  "": [
+    "architectures",
+    "auto_map",
+    "torch_dtype",
+    "transformers_version",
+    "_name_or_path",
+    "_commit_hash",
+    "max_txt_len",
+    "max_text_tokens",
+    "hidden_size",
+    "use_cache",
+    "output_attentions",
+  ],
+  vision_config: [
+    "architectures",
+    "auto_map",
+    "torch_dtype",
+    "transformers_version",
+    "_name_or_path",
+    "dropout",
+    "attention_dropout",
+    "use_flash_attn",
+    "use_bfloat16",
+    "output_attentions",
+    "output_hidden_states",
+    "return_dict",
+  ],
+  qllama_config: [
+    "architectures",
+    "auto_map",
+    "torch_dtype",
+    "transformers_version",
+    "_name_or_path",
+    "model_type",
+    "use_cache",
+    "num_query_token",
+    "cross_attention_frequency",
+    "output_attentions",
+    "output_hidden_states",
+    "return_dict",
+  ],
+};
+
+function withoutUnused(config: unknown): unknown {
+  if (typeof config !== "object" || config === null) return config;
+  const strip = (value: unknown, fields: readonly string[]): unknown =>
+    typeof value === "object" && value !== null
+      ? Object.fromEntries(Object.entries(value).filter(([k]) => !fields.includes(k)))
+      : value;
+  const top = strip(config, UNUSED[""]!) as Record<string, unknown>;
+  for (const part of ["vision_config", "qllama_config"])
+    if (part in top) top[part] = strip(top[part], UNUSED[part]!);
+  return top;
+}
+
+/**
+ * Loads an InternVL-C model with its tokenizer, ready to embed. The runtime and the weights belong to the embedder
+ * and are released with it.
+ */
+export async function loadEmbedder(path: string, options: LoadOptions = {}): Promise<Embedder> {
+  const { model, weights, opened } = await openModel(path, options);
+  const folder = (await stat(path)).isDirectory() ? path : dirname(path);
+  const tokenizer = await openTokenizer(folder);
+  const scale = Math.exp(toF32(await opened.checkpoint.read(weights.get("logit_scale")!)).data[0]!);
+  const { max_text_tokens } = Extra.parse(opened.config ?? {});
+  const stack = new AsyncDisposables();
+  try {
+    const runtime: Runtime = stack.own(
+      await createRuntime(options.threads ? { threads: options.threads } : {}),
+    );
+    const set = stack.own(await runtime.weights(weights));
+    const embedder = stack.own(
+      await createContrastiveEmbedder({
+        id: await fingerprint(path, weights, opened, options),
+        scale,
+        model,
+        weights: set,
+        tokenizer,
+        runtime,
+        ...(max_text_tokens && { maxTextTokens: max_text_tokens }),
+      }),
+    );
+    return Object.assign(Object.create(embedder) as Embedder, {
+      [Symbol.asyncDispose]: () => stack.dispose(),
+    });
+  } catch (e) {
+    await stack.dispose();
+    throw e;
+  }
+}
+
+/** Things to release in reverse order. */
+class AsyncDisposables {
+  readonly #owned: (AsyncDisposable | Disposable)[] = [];
+
+  own<T extends AsyncDisposable | Disposable>(value: T): T {
+    this.#owned.push(value);
+    return value;
+  }
+
+  async dispose(): Promise<void> {
+    for (const value of this.#owned.splice(0).reverse())
+      if (Symbol.asyncDispose in value) await value[Symbol.asyncDispose]();
+      else value[Symbol.dispose]();
+  }
+}
+
+/**
+ * A name for the embeddings that this model gives: the folder's name and a hash of names, shapes and the data of a few
+ * small tensors (reading billions of weights for a name would take minutes), the precision and the picture's size.
+ */
+async function fingerprint(
+  path: string,
+  weights: ReadonlyMap<string, TensorSource>,
+  opened: OpenedCheckpoint,
+  options: LoadOptions,
+): Promise<string> {
+  const hash = createHash("sha256");
+  for (const [key, source] of weights) {
+    hash.update(`${key} ${source.dtype} [${source.shape}]`);
+    if (source.shape.length <= 1) {
+      const tensor: HostTensor = await opened.checkpoint.read(source);
+      hash.update(new Uint8Array(tensor.data.buffer, tensor.data.byteOffset, tensor.data.byteLength));
+    }
+  }
+  hash.update(JSON.stringify([options.precision, options.imageSize]));
+  const name = basename(resolve(path)).replace(/\.\w+$/, "");
+  return `${name}@${hash.digest("hex").slice(0, 12)}`;
+}

@@ -1,0 +1,66 @@
+import { Param, paramTensor, type Tensor } from "../graph/tensor.ts";
+import { add, matmulNBits } from "../ops/index.ts";
+import { Linear, value } from "./layers.ts";
+import { Module, transform } from "./module.ts";
+
+/** Bits of a quantised weight and how many weights along the input share a scale. */
+export interface QuantizationSpec {
+  readonly bits: 4 | 8;
+  readonly blockSize: number;
+}
+
+/** A linear layer whose weight is block-quantised, symmetric; it keeps the keys of the layer it stands for. */
+export class QuantizedLinear extends Module {
+  readonly weight: QuantizedWeight;
+  readonly bias: Param | undefined;
+
+  constructor(
+    readonly linear: Linear,
+    readonly spec: QuantizationSpec,
+  ) {
+    super();
+    this.weight = new QuantizedWeight(linear.outFeatures, linear.inFeatures, spec);
+    this.bias = linear.bias;
+    // Not part of the tree: its weight is replaced, its bias is a field of this module already.
+    Object.defineProperty(this, "linear", { enumerable: false });
+  }
+
+  forward(x: Tensor): Tensor {
+    const { inFeatures: K, outFeatures: N } = this.linear;
+    const y = matmulNBits(x, paramTensor(this.weight.codes), paramTensor(this.weight.scales), {
+      K,
+      N,
+      ...this.spec,
+    });
+    return this.bias ? add(y, value(this.bias)) : y;
+  }
+}
+
+/** Codes u8 [N, blocks, blockSize·bits/8] and scales f32 [N, blocks], as MatMulNBits reads them. */
+class QuantizedWeight extends Module {
+  readonly codes: Param;
+  readonly scales: Param;
+
+  constructor(N: number, K: number, { bits, blockSize }: QuantizationSpec) {
+    super();
+    const blocks = Math.ceil(K / blockSize);
+    this.codes = new Param([N, blocks, (blockSize * bits) / 8], { kind: "zeros" }, "u8");
+    this.scales = new Param([N, blocks], { kind: "zeros" });
+  }
+}
+
+/** Replaces the linear layers that `select` accepts by quantised ones. */
+export function quantizeLinears(
+  root: Module,
+  spec: QuantizationSpec,
+  select: (path: string, linear: Linear) => boolean = () => true,
+): void {
+  transform(root, (module, path) =>
+    module instanceof Linear && select(path, module) ? new QuantizedLinear(module, spec) : undefined,
+  );
+}
+
+/** Stores all f32 parameters in another float dtype; graphs cast them back where they are used. */
+export function storeAs(params: Iterable<Param>, dtype: "f32" | "f16" | "bf16"): void {
+  for (const param of params) if (["f32", "f16", "bf16"].includes(param.dtype)) param.dtype = dtype;
+}

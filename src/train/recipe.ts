@@ -1,0 +1,120 @@
+import { z } from "zod";
+import { ConfigError } from "../core/errors.ts";
+import { InternVLConfig } from "../models/internvl_c.ts";
+
+const positive = z.int().positive();
+const share = z.number().min(0).max(1);
+
+/** A part of a run: stage 1 drops patches for most of it and sees whole pictures at the end (§4.1). */
+const phase = z.strictObject({
+  steps: positive,
+  /** Share of the patches that the vision tower sees. */
+  keep_patches: z.number().positive().max(1).default(1),
+});
+
+const group = z.strictObject({
+  name: z.string().regex(/^[\w-]+$/),
+  /** Keys of parameters, * for any characters. */
+  match: z.array(z.string().min(1)).min(1),
+  /** Peak learning rate. */
+  lr: z.number().positive(),
+});
+
+/** A training recipe, as written in JSON. Paths are relative to the recipe's folder. */
+export const Recipe = z.strictObject({
+  stage: z.literal("contrastive"),
+  /** Where checkpoints, metrics and the trained model go. */
+  output: z.string().min(1),
+  seed: z.union([z.int(), z.string()]).default(0),
+  /** Architecture, in the published fields; a vocab_size is set by the tokenizer where it is trained here. */
+  model: InternVLConfig,
+  /** Weights to start from; absent: random. */
+  init: z.string().optional(),
+  tokenizer: z.union([
+    z.strictObject({ folder: z.string().min(1) }),
+    z.strictObject({
+      train: z.strictObject({
+        vocab_size: positive.default(16000),
+        character_coverage: share.default(0.9995),
+      }),
+    }),
+  ]),
+  max_text_tokens: z.int().min(3).max(80).default(80),
+  data: z.strictObject({
+    manifest: z.string().min(1),
+    /** How often captions of each language are drawn; "*" stands for the rest. Absent: all alike. */
+    languages: z.record(z.string(), z.number().nonnegative()).optional(),
+    augmentation: z
+      .strictObject({
+        scale: z.tuple([share, share]).default([0.5, 1]),
+        ratio: z.tuple([z.number().positive(), z.number().positive()]).default([3 / 4, 4 / 3]),
+        flip: share.default(0),
+      })
+      .prefault({}),
+    workers: positive.default(1),
+    cache_mb: z.int().nonnegative().default(1024),
+  }),
+  batch_size: z.int().min(2),
+  phases: z.array(phase).min(1),
+  warmup_steps: z.int().nonnegative(),
+  /** Uniform stochastic depth, as in the paper's stage 1. */
+  drop_path: share.default(0),
+  optimizer: z
+    .strictObject({
+      betas: z.tuple([share, share]).default([0.9, 0.95]),
+      epsilon: z.number().positive().default(1e-8),
+      weight_decay: z.number().nonnegative().default(0.1),
+      max_grad_norm: z.number().positive().default(1),
+      groups: z
+        .array(group)
+        .min(1)
+        .default([
+          { name: "image", match: ["vision_model.*", "clip_projector.*", "logit_scale"], lr: 1e-3 },
+          { name: "text", match: ["qllama.*", "text_projection"], lr: 1e-4 },
+        ]),
+    })
+    .prefault({}),
+  /** Save a checkpoint every so many steps; the newest `keep_checkpoints` stay. */
+  checkpoint_every: positive.default(500),
+  keep_checkpoints: positive.default(2),
+  /** Recall on held-out pictures while training. */
+  evaluation: z
+    .strictObject({
+      every: positive,
+      splits: z.array(z.string()).min(1),
+      languages: z.array(z.string()).min(1),
+      max_pictures: positive.optional(),
+    })
+    .optional(),
+});
+export type Recipe = z.infer<typeof Recipe>;
+
+/** Parses a recipe; throws a ConfigError with all problems. */
+export function parseRecipe(json: unknown, name: string): Recipe {
+  const result = Recipe.safeParse(json);
+  if (!result.success)
+    throw new ConfigError(`${name}: not a recipe:\n${z.prettifyError(result.error).replace(/^/gm, "  ")}`);
+  return result.data;
+}
+
+/** Steps of all phases together. */
+export const totalSteps = (recipe: Recipe): number => recipe.phases.reduce((n, p) => n + p.steps, 0);
+
+/** The index of the phase that step `step` (from 0) belongs to. */
+export function phaseAt(recipe: Recipe, step: number): number {
+  let end = 0;
+  return recipe.phases.findIndex((p) => {
+    end += p.steps;
+    return step < end;
+  });
+}
+
+/**
+ * What must be equal for a checkpoint to be continued: everything that has an influence on the weights. Where results
+ * go, how often they are saved or measured and how many threads read pictures have none.
+ */
+export function recipeIdentity(recipe: Recipe): string {
+  const { output: _o, checkpoint_every: _c, keep_checkpoints: _k, evaluation: _e, data, ...rest } = recipe;
+  const { workers: _w, cache_mb: _m, ...dataRest } = data;
+  return JSON.stringify({ ...rest, data: dataRest });
+}
