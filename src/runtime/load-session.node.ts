@@ -5,7 +5,7 @@ import koffi from "koffi";
 import { bytesOf } from "../core/array.ts";
 import { RuntimeFailure, UsageError } from "../core/errors.ts";
 import { Cleanup } from "./cleanup.ts";
-import type { EnvironmentHold } from "./environment.node.ts";
+import type { EnvironmentHold, ThreadPool } from "./environment.node.ts";
 import { checkWeights, type DeclaredWeight, declaredWeights, WEIGHTS_LOCATION } from "./external-weights.ts";
 import { NativeBlock } from "./native-memory.node.ts";
 import type { NativeWeights } from "./native-weights.node.ts";
@@ -55,7 +55,7 @@ export async function loadSession(
 async function withPlaceholder<T>(use: (folder: string) => Promise<T>): Promise<T> {
   let folder: string;
   try {
-    folder = await mkdtemp(join(tmpdir(), "internvl-"));
+    folder = await mkdtemp(join(tmpdir(), "internvl-session-"));
     await writeFile(join(folder, WEIGHTS_LOCATION), "");
   } catch (cause) {
     throw new RuntimeFailure(`session: cannot make a temporary file in ${tmpdir()}`, { cause });
@@ -68,7 +68,7 @@ async function withPlaceholder<T>(use: (folder: string) => Promise<T>): Promise<
 }
 
 async function create(
-  { api, handle: env, threads }: EnvironmentHold,
+  { api, handle: env, pool }: EnvironmentHold,
   model: Uint8Array,
   weights: NativeWeights | undefined,
   options: SessionOptions,
@@ -80,7 +80,7 @@ async function create(
   using made = new Cleanup();
   const native = api.make("CreateSessionOptions", doing);
   made.defer(() => api.release("ReleaseSessionOptions", native));
-  configure(api, native, options, threads);
+  configure(api, native, options, pool);
   if (folder !== undefined)
     api.call(
       "AddSessionConfigEntry",
@@ -121,13 +121,17 @@ async function create(
   return out[0]!;
 }
 
-function configure(api: OrtApi, native: Pointer, options: SessionOptions, sharedThreads: number): void {
+function configure(api: OrtApi, native: Pointer, options: SessionOptions, pool: ThreadPool): void {
   const doing = "session";
-  const { threads = sharedThreads, optimization = "all", prepack = true, providers = [], profile } = options;
+  const { threads = pool.threads, optimization = "all", prepack = true, providers = [], profile } = options;
   if (!Number.isInteger(threads) || threads < 1)
     throw new UsageError(`session: threads is ${threads}; give a whole number ≥ 1, or leave it out`);
-  if (threads === sharedThreads) api.call("DisablePerSessionThreads", doing, native);
-  else api.call("SetIntraOpNumThreads", doing, native, threads);
+  if (threads === pool.threads) api.call("DisablePerSessionThreads", doing, native);
+  else {
+    api.call("SetIntraOpNumThreads", doing, native, threads);
+    const spinning = pool.spin ? "1" : "0";
+    api.call("AddSessionConfigEntry", doing, native, "session.intra_op.allow_spinning", spinning);
+  }
   api.call("SetSessionGraphOptimizationLevel", doing, native, OPTIMIZATION[optimization]);
   if (!prepack) api.call("AddSessionConfigEntry", doing, native, "session.disable_prepacking", "1");
   if (profile !== undefined) api.call("EnableProfiling", doing, native, profile);
@@ -155,6 +159,9 @@ function knownProviders(api: OrtApi, names: readonly string[]): string[] {
   return names.filter((n) => n.toLowerCase() !== "cpu");
 }
 
+/** Built in, but not to be had by name alone: their libraries are not in the package. */
+const APART = ["CUDA", "Tensorrt"];
+
 /** Execution providers of the library, without the suffix that all their names share. */
 function availableProviders(api: OrtApi): string[] {
   const array: [Pointer | null] = [null];
@@ -163,5 +170,5 @@ function availableProviders(api: OrtApi): string[] {
   if (!array[0]) return [];
   const names = koffi.decode(array[0], "str", count[0]) as string[];
   api.call("ReleaseAvailableProviders", "listing providers", array[0], count[0]);
-  return names.map((name) => name.replace(/ExecutionProvider$/, ""));
+  return names.map((name) => name.replace(/ExecutionProvider$/, "")).filter((name) => !APART.includes(name));
 }

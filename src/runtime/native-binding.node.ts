@@ -36,11 +36,11 @@ export class NativeBinding implements Binding {
 
   async #run(signal: AbortSignal | undefined): Promise<void> {
     const io = this.#idle("run");
+    if (this.#outputs.size === 0)
+      throw new UsageError("binding: run without an output; bind one with output()");
     for (const bound of [this.#inputs, this.#outputs])
       for (const [name, value] of bound) checkAlive(name, value);
     checkFeeds(this.session.inputPorts, Object.fromEntries(this.#inputs));
-    if (this.#outputs.size === 0)
-      throw new UsageError("binding: run without an output; bind one with output()");
     this.#running = true;
     try {
       await this.session.execute(io, signal);

@@ -3,6 +3,7 @@ import type { HostTensor } from "../core/array.ts";
 import { RuntimeFailure, UsageError } from "../core/errors.ts";
 import { Cleanup } from "./cleanup.ts";
 import type { Gate } from "./gate.ts";
+import { InFlight } from "./in-flight.ts";
 import { NativeBinding } from "./native-binding.node.ts";
 import { NativeValue, readOrtValue, type TensorMemory } from "./native-value.node.ts";
 import type { NativeWeights } from "./native-weights.node.ts";
@@ -18,7 +19,7 @@ export class NativeSession implements Session {
   readonly inputPorts: readonly Port[];
   readonly outputPorts: readonly Port[];
   readonly #bindings = new Set<NativeBinding>();
-  readonly #running = new Set<Promise<unknown>>();
+  readonly #running = new InFlight();
   #handle: Pointer;
   #closing: Promise<void> | undefined;
 
@@ -77,11 +78,9 @@ export class NativeSession implements Session {
     return binding;
   }
 
-  /** Makes disposal wait for `work`, whatever becomes of it. */
+  /** Makes disposal wait for `work`. */
   track<T>(work: Promise<T>): Promise<T> {
-    const settled: Promise<unknown> = work.catch(() => {}).finally(() => this.#running.delete(settled));
-    this.#running.add(settled);
-    return work;
+    return this.#running.track(work);
   }
 
   /** Runs what is bound on a worker thread. What is bound must live until the promise settles. */
@@ -129,7 +128,7 @@ export class NativeSession implements Session {
   }
 
   async #close(): Promise<void> {
-    await Promise.all(this.#running);
+    await this.#running.settled();
     for (const binding of this.#bindings) binding.release();
     this.memory.api.release("ReleaseSession", this.#handle);
     this.#handle = 0n;

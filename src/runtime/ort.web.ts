@@ -7,6 +7,7 @@ import { RuntimeFailure, UsageError } from "../core/errors.ts";
 import { checkHost } from "./check-host.ts";
 import { checkWeights, declaredWeights } from "./external-weights.ts";
 import { Gate } from "./gate.ts";
+import { InFlight } from "./in-flight.ts";
 import type { Runtime, Session, SessionOptions, TensorSource, Value, WeightSet } from "./runtime.ts";
 import { WebSession } from "./web-session.ts";
 import { WebValue } from "./web-value.ts";
@@ -24,7 +25,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
   if (!Number.isInteger(threads) || threads < 1)
     throw new UsageError(`createRuntime: threads is ${threads}; give a whole number ≥ 1, or leave it out`);
   ort.env.wasm.numThreads = threads; // takes effect with the first session of the page
-  ort.env.logLevel = "fatal"; // what goes wrong is in the error that is thrown
+  ort.env.logLevel = "fatal";
   return new WebRuntime(threads);
 }
 
@@ -32,6 +33,7 @@ class WebRuntime implements Runtime {
   readonly description = `onnxruntime ${ort.env.versions.web ?? "?"} (web, wasm)`;
   /** The wasm instance is one, and so is its stack: calls go one after another. */
   readonly #gate = new Gate(1);
+  readonly #loading = new InFlight();
   readonly #sessions = new Set<WebSession>();
   #disposed = false;
 
@@ -52,7 +54,11 @@ class WebRuntime implements Runtime {
     return new WebWeights(sources);
   }
 
-  async session(model: Uint8Array, options: SessionOptions = {}): Promise<Session> {
+  session(model: Uint8Array, options: SessionOptions = {}): Promise<Session> {
+    return this.#loading.track(this.#load(model, options));
+  }
+
+  async #load(model: Uint8Array, options: SessionOptions): Promise<Session> {
     this.#check();
     const weights = ownWeights(options.weights)?.tensors ?? new Map<string, HostTensor>();
     checkWeights(declaredWeights(model), weights);
@@ -74,6 +80,7 @@ class WebRuntime implements Runtime {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#disposed = true;
+    await this.#loading.settled();
     await Promise.all([...this.#sessions].map((session) => session[Symbol.asyncDispose]()));
   }
 }
@@ -147,6 +154,7 @@ function webOptions(options: SessionOptions, threads: number): ort.InferenceSess
   return {
     executionProviders: [...providers, "wasm"],
     graphOptimizationLevel: OPTIMIZATION[options.optimization ?? "all"],
+    logSeverityLevel: 4, // fatal: what goes wrong is in the error that is thrown
     extra: { session: { disable_prepacking: options.prepack === false ? "1" : "0" } },
   };
 }

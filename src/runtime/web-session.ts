@@ -2,9 +2,13 @@ import type * as ort from "onnxruntime-web";
 import type { HostTensor } from "../core/array.ts";
 import { RuntimeFailure, ShapeError, UsageError } from "../core/errors.ts";
 import type { Gate } from "./gate.ts";
+import { InFlight } from "./in-flight.ts";
 import { checkFeeds, checkOutputs, misfit, type Port } from "./ports.ts";
 import type { Binding, RunOptions, Session, Value } from "./runtime.ts";
 import { dtypeOfWeb, fromWeb, toWeb, WebValue } from "./web-value.ts";
+
+/** No log on the console: what goes wrong is in the error that is thrown. */
+const QUIET = { logSeverityLevel: 4 } as const;
 
 type Feeds = Readonly<Record<string, HostTensor | Value>>;
 
@@ -14,7 +18,7 @@ export class WebSession implements Session {
   readonly outputs: readonly string[];
   readonly inputPorts: readonly Port[];
   readonly outputPorts: readonly Port[];
-  readonly #running = new Set<Promise<unknown>>();
+  readonly #running = new InFlight();
   #closing: Promise<void> | undefined;
 
   constructor(
@@ -32,10 +36,7 @@ export class WebSession implements Session {
     feeds: Feeds,
     options: RunOptions & { readonly outputs?: readonly string[] } = {},
   ): Promise<Record<string, HostTensor>> {
-    const work = this.#run(feeds, options.outputs ?? this.outputs, options.signal);
-    const settled: Promise<unknown> = work.catch(() => {}).finally(() => this.#running.delete(settled));
-    this.#running.add(settled);
-    return work;
+    return this.#running.track(this.#run(feeds, options.outputs ?? this.outputs, options.signal));
   }
 
   async #run(
@@ -50,7 +51,7 @@ export class WebSession implements Session {
       Object.entries(feeds).map(([name, feed]) => [name, toWeb(hostOf(name, feed))]),
     );
     return this.gate.run(async () => {
-      const results = await this.session.run(tensors, names).catch((cause: Error) => {
+      const results = await this.session.run(tensors, names, QUIET).catch((cause: Error) => {
         throw new RuntimeFailure(`run: ${cause.message}`, { cause });
       });
       signal?.throwIfAborted();
@@ -68,7 +69,7 @@ export class WebSession implements Session {
   }
 
   async #close(): Promise<void> {
-    await Promise.all(this.#running);
+    await this.#running.settled();
     await this.session.release();
     this.onClose(this);
   }
