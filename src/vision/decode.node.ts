@@ -13,7 +13,10 @@ export interface DecodeOptions {
   readonly maxBytes?: number;
   /** Longest time for one picture. */
   readonly timeoutMs?: number;
-  /** SVG only: the shorter side in pixels that it is drawn with. Default: the size that the file declares. */
+  /**
+   * SVG only: the shorter side in pixels that it is drawn with (more where that needs less than 1 dot per inch).
+   * Default: the size that the file declares.
+   */
   readonly vectorSide?: number;
 }
 

@@ -13,15 +13,16 @@ export interface LoadOptions extends Omit<DecodeOptions, "vectorSide"> {
   readonly size: number;
   readonly framing: Framing;
   /**
-   * "exact": Pillow's arithmetic, bit for bit, on this thread. "auto" (default): exact for small pictures and for
-   * enlarging; large pictures are shrunk by the native library on a pool thread, which is ten times faster and
-   * differs from Pillow by 0.3 grey levels in the mean and 4 at most (see test/check-preprocessing.ts).
+   * "exact": Pillow's arithmetic, bit for bit, on this thread. "auto" (default): exact up to a megapixel and for
+   * enlarging; larger pictures are shrunk by the native library on a pool thread, which is four times faster and
+   * differs from Pillow by 0.3 grey levels in the mean and 4 at most (a 1000×747 photograph to 224; 0.7 and 8 where
+   * pictures are shrunk more than tenfold). preprocess.node.test.ts pins both.
    */
   readonly resample?: "auto" | "exact";
 }
 
-/** Up to so many pixels the exact resize takes a few milliseconds, and may run on the calling thread. */
-const SMALL_PIXELS = 512 * 512;
+/** Up to so many pixels the exact resize takes at most 20 ms, and may run on the calling thread. */
+const EXACT_PIXELS = 2 ** 20;
 
 /** Drawings are rasterised this much larger than needed, so that the shrinking smooths their edges. */
 const VECTOR_OVERSAMPLING = 2;
@@ -59,7 +60,7 @@ async function render(picture: OpenedPicture, plan: FramePlan, how: "auto" | "ex
   const native =
     how === "auto" &&
     !picture.cmyk &&
-    picture.width * picture.height > SMALL_PIXELS &&
+    picture.width * picture.height > EXACT_PIXELS &&
     plan.width <= picture.width &&
     plan.height <= picture.height;
   if (!native) return applyFrame(await finishRgb(picture, picture.pipeline), plan);
@@ -67,6 +68,9 @@ async function render(picture: OpenedPicture, plan: FramePlan, how: "auto" | "ex
   return finishRgb(
     picture,
     picture.pipeline
+      // Without a working colour space JPEG and WebP would be decoded at a fraction of their size, whatever
+      // fastShrinkOnLoad says: 36 grey levels off Pillow where a photograph becomes 64 pixels wide.
+      .pipelineColourspace("srgb")
       .resize(plan.width, plan.height, { fit: "fill", kernel: "cubic", fastShrinkOnLoad: false })
       .extract({ left: x, top: y, width, height }),
   );

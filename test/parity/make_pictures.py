@@ -26,11 +26,12 @@ def scene(width, height):
     """A smooth picture with a few shapes, for the JPEG."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
     planes = [
-        127 + 90 * np.sin(x / 37 + c) * np.cos(y / 53 - c) + 30 * ((x - 300) ** 2 + (y - 200) ** 2 < 150**2) * (c - 1)
+        127 + 90 * np.sin(x / 97 + c) * np.cos(y / 83 - c) + 30 * ((x - 300) ** 2 + (y - 200) ** 2 < 150**2) * (c - 1)
         for c in range(3)
     ]
     a = np.stack(planes, -1)
-    a[100:420:20, 80:620:4] = 250
+    a[100:420:20, 80:620:9] = 250
+    a[500:620, 300:1100:3] = 20
     return Image.fromarray(np.clip(a, 0, 255).astype(np.uint8))
 
 
@@ -64,8 +65,8 @@ def main():
     cut = Image.fromarray(pattern(61, 47)).crop(box).resize((16, 16), filters["bicubic"])
     boxed = {"from": [61, 47], "to": [16, 16], "box": [7, 5, 33, 28], "pixels": pack(cut)}
 
-    width, height, size = 700, 521, 48
-    scene(width, height).save(HERE / "scene.jpg", quality=60)
+    width, height, size = 1210, 871, 48
+    scene(width, height).save(HERE / "scene.jpg", quality=35)
     photo = Image.open(HERE / "scene.jpg").convert("RGB")
     # torchvision's Resize and CenterCrop, by its formulas.
     longer = int(size * width / height)
