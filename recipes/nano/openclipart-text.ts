@@ -58,7 +58,7 @@ const EMPTY_WORDS = new Set(
 );
 
 /** Not for a data set that children's pictures are part of. */
-const ADULT = /\b(eroti[ck]\w*|nude|naked|porn\w*|sexy|breasts?|nazi\w*|swastika|hitler)\b/i;
+const ADULT = /\b(eroti[ck]\w*|nude|naked|porn\w*|sexy|breasts?|nazi\w*|swastika|hitler|stripper)\b/i;
 
 export function isAdult(path: string, text: ClipText): boolean {
   return ADULT.test(`${path.replace(/[_/-]/g, " ")} ${text.title} ${text.keywords.join(" ")}`);

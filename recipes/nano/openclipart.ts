@@ -170,3 +170,10 @@ function count(values: readonly string[]): ReadonlyMap<string, number> {
   for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
   return counts;
 }
+
+/** The author that the SVG of a picture names, without addresses; "unknown" if it names none. */
+export async function authorOf(svgDir: string, id: string): Promise<string> {
+  const text = await textOf(join(svgDir, SVG, `${id.replace(/^openclipart\//, "")}.svg`));
+  const name = (text?.author ?? "").replace(/\S+@\S+|https?:\S+|[()[\]]/g, " ").trim();
+  return name === "" ? "unknown" : name;
+}

@@ -1,0 +1,81 @@
+import type { Source } from "./sources.ts";
+
+/** A picture of the gallery and where it comes from. */
+export interface GalleryPicture {
+  readonly path: string;
+  readonly id: string;
+  readonly split: string;
+  readonly source: Source;
+  /** Of a clip-art picture, as its file names them; else empty. */
+  readonly author: string;
+}
+
+const TERMS: Readonly<Record<string, string>> = {
+  MIT: "MIT License. Permission is granted to use, copy, modify and distribute, provided this notice is kept.",
+  "public domain":
+    "Dedicated to the public domain by their authors; no conditions. The authors are named in thanks.",
+};
+
+/** gallery/LICENSES.md: a part per source with its licence, its credit and its files. */
+export function licencesText(pictures: readonly GalleryPicture[]): string {
+  const sources = [...new Map(pictures.map((p) => [p.source.key, p.source])).values()];
+  const parts = sources.map((source) => {
+    const own = pictures.filter((p) => p.source.key === source.key);
+    const files = own.map((p) => `- \`${p.path}\`${p.author === "" ? "" : `: ${oneLine(p.author)}`}`);
+    return [
+      `## ${source.name} ${source.version}: ${source.licence}`,
+      `${source.credit}. <${source.home}>`,
+      TERMS[source.licence] ?? source.licence,
+      `${own.length} pictures, scaled to 256×256 on white and saved as WebP:`,
+      files.join("\n"),
+    ].join("\n\n");
+  });
+  return `${["# Licences of the gallery's pictures", ...parts].join("\n\n")}\n`;
+}
+
+/** gallery/README.md: what it is and which pictures the shipped model has seen in training. */
+export function readmeText(pictures: readonly GalleryPicture[]): string {
+  const of = (split: string) =>
+    pictures.filter((p) => p.split === split).sort((a, b) => (a.path < b.path ? -1 : 1));
+  const list = (split: string) =>
+    of(split)
+      .map((p) => `\`${p.path.slice(0, -5)}\``)
+      .join(", ");
+  const share = Math.round((100 * (pictures.length - of("train").length)) / pictures.length);
+  return `# The gallery
+
+${pictures.length} free pictures to search at first start: pictograms, clip art and flags, 256×256 WebP. Sources, authors
+and licences are in [LICENSES.md](LICENSES.md). Made by \`npx tsx recipes/nano/make-gallery.ts OUT_DIR\` from
+what \`recipes/nano/fetch.ts\` fetches; the choice is \`recipes/nano/gallery.json\`.
+
+## What the nano model has seen of it
+
+${share} % of the pictures were held out of nano's training, by the split that the recipe makes from a hash, not chosen
+for the result. How well search works here says how well it works on *drawings of this kind*; it says nothing
+about photographs. The file names are for people: the model never reads them.
+
+- **Concept held out** (${of("heldout-concepts").length}): no drawing of the thing, by any hand, was in training (a clip-art picture of the
+  same thing under another title may have been).
+- **Drawing held out** (${of("heldout-drawings").length}): the concept was in training in other hands' drawings, this one was not.
+- **Trained** (${of("train").length}): the picture itself was in training. Common things people will look for.
+
+### Concept held out
+
+${list("heldout-concepts")}
+
+### Drawing held out
+
+${list("heldout-drawings")}
+
+### Trained
+
+${list("train")}
+`;
+}
+
+function oneLine(text: string): string {
+  return text
+    .replace(/\s+/g, " ")
+    .replace(/[<>`|]/g, "")
+    .trim();
+}
