@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, symlink, truncate, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { f32, fromBytes, type HostTensor } from "../core/array.ts";
@@ -108,6 +108,25 @@ describe("shards", () => {
       expect(opened.keys).toEqual([...TENSORS.keys()]);
       expect(await readAll(opened)).toEqual(TENSORS);
     }
+  });
+
+  test("no shard passes the limit unless one tensor does, and every shard is told that is missing", async () => {
+    await using folder = await temporaryFolder();
+    const path = join(folder.path, "m.safetensors");
+    const tensors = ["a", "b", "c", "d", "e"].map((k, i): [string, HostTensor] => [
+      k,
+      f32([i === 3 ? 9 : 1], new Float32Array(i === 3 ? 9 : 1)),
+    ]);
+    const files = await writeSafetensors(path, tensors, { maxShardBytes: 10 });
+    const held = await Promise.all(
+      files.slice(0, -1).map(async (f) => (await openSafetensors(f)).keys.join("")),
+    );
+    expect(held).toEqual(["ab", "c", "d", "e"]);
+    await rm(files[1]!);
+    await truncate(files[2]!, 20);
+    expect(await refusal(openSafetensors(files.at(-1)!))).toMatch(
+      /2 of 4 shards cannot be read \(.*00002.*ENOENT.*00003.*truncated/,
+    );
   });
 
   test("are followed through links, as download caches make them", async () => {

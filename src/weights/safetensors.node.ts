@@ -61,10 +61,15 @@ async function openIndex(path: string): Promise<Checkpoint> {
   const shards = [...new Set(weightMap.values())].sort();
   const held = new Map<string, FileTensor>();
   const problems: string[] = [];
+  const damaged: string[] = [];
   const metadata: Record<string, string> = {};
   for (const shard of shards) {
     const file = join(folder, shard);
-    const header = await readSafetensorsHeader(file);
+    const header = await readSafetensorsHeader(file).catch((error: unknown) => {
+      if (!(error instanceof CheckpointError)) throw error;
+      damaged.push(error.message);
+    });
+    if (header === undefined) continue;
     Object.assign(metadata, header.metadata);
     for (const [key, tensor] of fileTensors(file, header)) {
       const owner = weightMap.get(key);
@@ -72,6 +77,10 @@ async function openIndex(path: string): Promise<Checkpoint> {
       else problems.push(`${key} is in ${shard}, the index says ${owner ?? "nothing"}`);
     }
   }
+  if (damaged.length > 0)
+    throw new CheckpointError(
+      `${path}: ${damaged.length} of ${shards.length} shards cannot be read (${firstOf(damaged)}); fetch them again`,
+    );
   for (const [key, shard] of weightMap)
     if (!held.has(key)) problems.push(`${key} is not in ${shard}, where the index says it is`);
   if (problems.length > 0)

@@ -8,6 +8,7 @@ torch writes about itself.
 
 import os
 import sys
+import warnings
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -97,7 +98,12 @@ def main():
     rewrite(small, out / "big_endian.pth", lambda name, data: b"big" if name == "byteorder" else data)
     rewrite(small, out / "no_storage.pth", lambda name, data: None if name == "data/0" else data)
     rewrite(small, out / "short_storage.pth", lambda name, data: data[:16] if name == "data/0" else data)
+    larger = lambda name, data: data.replace(b"K\x02K\x03\x86", b"K\x09K\x03\x86") if name == "data.pkl" else data
+    rewrite(small, out / "outside.pth", larger)
     rewrite(small, out / "no_pickle.pth", lambda name, data: None if name == "data.pkl" else data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the entry exists already is the point
+        rewrite(small, out / "doubled.pth", extra={"small/data/0": bytes(24)})
     rewrite(small, out / "script.pth", extra={"small/constants.pkl": b"."})
 
 
