@@ -1,12 +1,12 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import koffi from "koffi";
 import { bytesOf } from "../core/array.ts";
 import { RuntimeFailure, UsageError } from "../core/errors.ts";
 import { Cleanup } from "./cleanup.ts";
 import type { EnvironmentHold, ThreadPool } from "./environment.node.ts";
 import { checkWeights, type DeclaredWeight, declaredWeights, WEIGHTS_LOCATION } from "./external-weights.ts";
+import { koffi } from "./koffi.node.ts";
 import { NativeBlock } from "./native-memory.node.ts";
 import type { NativeWeights } from "./native-weights.node.ts";
 import type { OrtApi, Pointer } from "./ort-api.node.ts";

@@ -1,6 +1,6 @@
 import { closeSync, fstatSync, openSync } from "node:fs";
-import koffi from "koffi";
 import { CheckpointError } from "../core/errors.ts";
+import { koffi } from "./koffi.node.ts";
 import type { NativeFunction, Pointer } from "./ort-api.node.ts";
 
 const PROT_READ = 1;

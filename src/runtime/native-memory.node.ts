@@ -1,5 +1,5 @@
-import koffi from "koffi";
 import { RuntimeFailure } from "../core/errors.ts";
+import { koffi } from "./koffi.node.ts";
 import type { NativeFunction, Pointer } from "./ort-api.node.ts";
 
 /** The C library of the process: on POSIX it is linked into Node itself. */

@@ -1,9 +1,9 @@
-import koffi from "koffi";
 import type { HostTensor } from "../core/array.ts";
 import { RuntimeFailure, UsageError } from "../core/errors.ts";
 import { Cleanup } from "./cleanup.ts";
 import type { Gate } from "./gate.ts";
 import { InFlight } from "./in-flight.ts";
+import { koffi } from "./koffi.node.ts";
 import { NativeBinding } from "./native-binding.node.ts";
 import { NativeValue, readOrtValue, type TensorMemory } from "./native-value.node.ts";
 import type { NativeWeights } from "./native-weights.node.ts";

@@ -1,7 +1,8 @@
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import koffi, { type LibraryHandle, type TypeObject } from "koffi";
+import type { LibraryHandle, TypeObject } from "koffi";
 import { RuntimeFailure } from "../core/errors.ts";
+import { koffi, requireStack } from "./koffi.node.ts";
 
 /** A C function, called with numbers, addresses, strings or typed arrays. */
 export type NativeFunction = ReturnType<LibraryHandle["func"]>;
@@ -115,14 +116,18 @@ function libraryPath(): string {
 /** The C API of ONNX Runtime: every call checks its status and says what was being done. */
 export class OrtApi {
   readonly version: string;
+  /** Held for ever: koffi unloads a library whose handle is collected, whoever may hold addresses in it. */
+  readonly library: LibraryHandle;
   readonly #functions: Record<string, NativeFunction>;
   readonly #message: NativeFunction;
 
   constructor() {
+    requireStack();
     const path = libraryPath();
     let base: Pointer;
     try {
-      base = koffi.load(path).func("OrtGetApiBase", P, [])();
+      this.library = koffi.load(path);
+      base = this.library.func("OrtGetApiBase", P, [])();
     } catch (cause) {
       throw new RuntimeFailure(
         `runtime: cannot load ${path}; is onnxruntime-node installed for ${process.platform}/${process.arch}?`,

@@ -1,5 +1,5 @@
-import koffi from "koffi";
 import { dtypeBy } from "../core/dtype.ts";
+import { koffi } from "./koffi.node.ts";
 import type { TensorMemory } from "./native-value.node.ts";
 import type { Pointer } from "./ort-api.node.ts";
 import type { Port } from "./ports.ts";
