@@ -100,10 +100,11 @@ class Loading {
   #error: string | undefined;
 
   constructor({ library, onDefect }: AppOptions) {
-    this.ready = Promise.resolve(library).then((loaded) => {
+    const take = (loaded: Library) => {
       this.#parts = { library: loaded, indexer: new Indexer(loaded.index, onDefect) };
       return this.#parts;
-    });
+    };
+    this.ready = library instanceof Promise ? library.then(take) : Promise.resolve(take(library));
     this.ready.catch((error: Error) => {
       this.#error = error.message;
     });

@@ -33,7 +33,10 @@ export function byId<E extends HTMLElement = HTMLElement>(id: string): E {
   return element as E;
 }
 
+const SVG = "http://www.w3.org/2000/svg";
+
 const SHAPES = {
+  box: "M7 4.5h10A2.5 2.5 0 0 1 19.5 7v10a2.5 2.5 0 0 1-2.5 2.5H7A2.5 2.5 0 0 1 4.5 17V7A2.5 2.5 0 0 1 7 4.5z",
   close: "M6 6l12 12M18 6L6 18",
   left: "M14.5 5.5L8 12l6.5 6.5",
   right: "M9.5 5.5L16 12l-6.5 6.5",
@@ -43,16 +46,28 @@ const SHAPES = {
   check: "M5.5 12.5l4.5 4.5 8.5-9.5",
 } as const;
 
+/** A box that holds a tick while it is on. */
+export function checkbox(): SVGSVGElement {
+  const svg = icon("box");
+  const tick = shape("M8.5 12.2l2.5 2.6 4.7-5.3");
+  tick.setAttribute("class", "tick");
+  svg.append(tick);
+  return svg;
+}
+
+function shape(d: string): SVGPathElement {
+  const path = document.createElementNS(SVG, "path");
+  path.setAttribute("d", d);
+  return path;
+}
+
 /** A line icon; it is decoration, so the control around it needs a name. */
 export function icon(name: keyof typeof SHAPES): SVGSVGElement {
-  const ns = "http://www.w3.org/2000/svg";
-  const svg = document.createElementNS(ns, "svg");
+  const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "0 0 24 24");
   svg.setAttribute("class", "icon");
   svg.setAttribute("aria-hidden", "true");
-  const path = document.createElementNS(ns, "path");
-  path.setAttribute("d", SHAPES[name]);
-  svg.append(path);
+  svg.append(shape(SHAPES[name]));
   return svg;
 }
 

@@ -1,5 +1,13 @@
 import { expect, test } from "vitest";
-import { fileName, formatBytes, formatPercent, formatPlural, formatRemaining, spokenName } from "./format.ts";
+import {
+  fileName,
+  formatBytes,
+  formatPercent,
+  formatPlural,
+  formatRemaining,
+  spokenName,
+  stemName,
+} from "./format.ts";
 
 test("numbers are written for people", () => {
   expect(formatPlural(1, "picture")).toBe("1 picture");
@@ -17,5 +25,7 @@ test("numbers are written for people", () => {
 test("file names become words", () => {
   expect(fileName("C:\\Pictures\\a.png")).toBe("a.png");
   expect(spokenName("/p/red-apple_2.webp")).toBe("red apple 2");
-  expect(spokenName("/p/.png")).toBe(".png");
+  expect(spokenName("/p/.png")).toBe("png");
+  expect(stemName("/p/a.b.jpeg")).toBe("a.b");
+  expect(stemName("/p/.png")).toBe(".png");
 });

@@ -37,10 +37,12 @@ export const formatPercent = (share: number): string =>
 /** The last part of a path of either platform. */
 export const fileName = (path: string): string => path.split(/[\\/]/).pop() ?? path;
 
+/** The file's name without its ending. */
+export const stemName = (path: string): string => fileName(path).replace(/(?<=.)\.[a-z0-9]{2,5}$/i, "");
+
 /** A file name as words, for people who hear it: "red-apple_2.webp" -> "red apple 2". */
 export function spokenName(path: string): string {
-  const words = fileName(path)
-    .replace(/\.[a-z0-9]{2,5}$/i, "")
+  const words = stemName(path)
     .replace(/[-_.]+/g, " ")
     .trim();
   return words || fileName(path);

@@ -1,6 +1,6 @@
 import type { Picture } from "./api.ts";
-import { h, icon } from "./dom.ts";
-import { fileName, formatScore, spokenName } from "./format.ts";
+import { checkbox, h, icon } from "./dom.ts";
+import { formatScore, spokenName, stemName } from "./format.ts";
 
 export interface GridEvents {
   readonly onOpen: (picture: Picture) => void;
@@ -94,7 +94,7 @@ export class Grid {
     open.addEventListener("click", () => this.events.onOpen(picture));
     const tools = [
       tool(icon("like"), `More like ${name}`, "More like this", () => this.events.onLike(picture)),
-      tool(icon("check"), `Select ${name}`, "Select, to classify it", () =>
+      tool(checkbox(), `Select ${name}`, "Select, to classify it", () =>
         this.events.onSelect(picture, !this.events.isSelected(picture.id)),
       ),
     ];
@@ -105,7 +105,7 @@ export class Grid {
       { class: selected ? "card selected" : "card" },
       open,
       h("div", { class: "tools" }, ...tools),
-      h("p", { class: "name", title: picture.path, text: fileName(picture.path) }),
+      h("p", { class: "name", title: picture.path, text: stemName(picture.path) }),
       picture.score !== undefined && this.#score(picture.score),
     );
     return { picture, item, open, tools };

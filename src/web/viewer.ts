@@ -56,6 +56,7 @@ export class Viewer {
   #show(picture: Picture): void {
     const image = h("img", { alt: spokenName(picture.path), class: "large" });
     image.addEventListener("load", () => image.classList.add("loaded"));
+    image.style.setProperty("--natural-width", String(picture.width));
     image.src = largeThumb(picture);
     const keepFocus = this.#dialog.contains(document.activeElement)
       ? document.activeElement?.getAttribute("aria-label")

@@ -72,7 +72,10 @@ async function unpackInto(dir: string): Promise<void> {
   await writeFile(
     join(scratch, "fonts.conf"),
     `<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>
-<dir>${dir}/fonts</dir><dir>/usr/share/fonts</dir><cachedir>${dir}/font-cache</cachedir></fontconfig>\n`,
+<dir>${dir}/fonts</dir><dir>/usr/share/fonts</dir>
+<alias binding="same"><family>system-ui</family><prefer><family>Open Sans</family></prefer></alias>
+<alias binding="same"><family>sans-serif</family><prefer><family>Open Sans</family></prefer></alias>
+<cachedir>${dir}/font-cache</cachedir></fontconfig>\n`,
   );
   await rename(scratch, dir).catch(async (error: NodeJS.ErrnoException) => {
     if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;

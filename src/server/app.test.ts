@@ -1,0 +1,276 @@
+import { rename, rm, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { crc32 } from "node:zlib";
+import sharp from "sharp";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { plain, put } from "../search/test-support.ts";
+import { pictureId } from "./context.ts";
+import type { Library } from "./ports.ts";
+import { type TestLibrary, testApp, testLibrary } from "./test-support.ts";
+
+let shared: TestLibrary;
+beforeAll(async () => {
+  shared = await testLibrary();
+});
+afterAll(() => shared[Symbol.asyncDispose]());
+
+const ask = async (path: string, init?: RequestInit) => {
+  const app = testApp(shared.library);
+  const response = await app.request(path, init);
+  expect(app.defects).toEqual([]);
+  return response;
+};
+
+/** What the tests look at in answers of any kind. */
+interface Answer {
+  readonly results: { readonly path: string; readonly labels: readonly { readonly probability: number }[] }[];
+  readonly more: boolean;
+  readonly error: { readonly message: string; readonly type: string };
+}
+
+const json = async (response: Response) => (await response.json()) as Answer;
+
+const idOf = (name: string) => pictureId(join(shared.pictures, name));
+
+test("words find pictures, best first, in the promised shape", async () => {
+  const response = await ask("/api/search?q=red&k=2");
+  expect(response.status).toBe(200);
+  const { results, more } = await json(response);
+  expect(results).toMatchObject([
+    {
+      path: join(shared.pictures, "red.png"),
+      score: expect.closeTo(1, 3),
+      width: 24,
+      height: 16,
+      id: idOf("red.png"),
+    },
+    { path: expect.stringMatching(/\.png$/), score: expect.any(Number) },
+  ]);
+  expect(more).toBe(true);
+});
+
+test("pages of results continue each other", async () => {
+  const all = await json(await ask("/api/search?q=green&k=3"));
+  const second = await json(await ask("/api/search?q=green&k=1&offset=1"));
+  expect(second.results).toEqual([all.results[1]]);
+  expect(all.more).toBe(false);
+});
+
+test.each([
+  ["/api/search", /q: /],
+  ["/api/search?q=%20", /q: /],
+  ["/api/search?q=red&k=0", /k: /],
+  ["/api/search?q=red&k=1001", /k: /],
+  ["/api/search?q=red&k=many&offset=-1", /k: .*offset: /],
+  [`/api/search?q=${"x".repeat(1001)}`, /q: /],
+  ["/api/similar", /id: /],
+  ["/api/thumb?id=x&size=33", /size: /],
+])("%s is a bad request that names its problems", async (path, problem) => {
+  const response = await ask(path);
+  expect(response.status).toBe(400);
+  expect(await json(response)).toMatchObject({
+    error: { type: "bad_request", message: expect.stringMatching(problem) },
+  });
+});
+
+test("an uploaded picture finds its like, as raw body and as a form", async () => {
+  const bytes = new Uint8Array(await plain("blue", 40, 40));
+  const raw = await ask("/api/search?k=1", { method: "POST", body: bytes });
+  expect((await json(raw)).results).toMatchObject([{ id: idOf("blue.png") }]);
+  const form = new FormData();
+  form.set("image", new Blob([bytes]), "anything.bin");
+  const multipart = await ask("/api/search?k=1", { method: "POST", body: form });
+  expect((await json(multipart)).results).toMatchObject([{ id: idOf("blue.png") }]);
+});
+
+test("uploads that are no picture, broken, empty or too large are refused", async () => {
+  const post = async (body: Uint8Array | FormData, limits = {}) => {
+    const app = testApp(shared.library, { limits });
+    const response = await app.request("/api/search", { method: "POST", body: body as BodyInit });
+    return [response.status, (await json(response)).error] as const;
+  };
+  const picture = new Uint8Array(await plain("red"));
+  expect(await post(new TextEncoder().encode("hello"))).toMatchObject([415, {}]);
+  expect(await post(new Uint8Array())).toMatchObject([400, {}]);
+  expect(await post(new FormData())).toMatchObject([400, { message: /"image"/ }]);
+  expect(await post(picture.subarray(0, 30))).toMatchObject([422, {}]);
+  expect(await post(picture, { uploadBytes: picture.byteLength - 1 })).toMatchObject([413, {}]);
+  expect(await post(picture, { uploadPixels: 24 * 16 - 1 })).toMatchObject([413, { message: /24 × 16/ }]);
+});
+
+test("a small file that unpacks to a huge picture is refused before it is decoded", async () => {
+  // A PNG of one pixel whose header claims 12,000 × 12,000.
+  const bomb = await sharp({ create: { width: 1, height: 1, channels: 3, background: "#fff" } })
+    .png()
+    .toBuffer();
+  bomb.writeUInt32BE(12_000, 16);
+  bomb.writeUInt32BE(12_000, 20);
+  bomb.writeUInt32BE(crc32(bomb.subarray(12, 29)), 29);
+  const response = await ask("/api/search", { method: "POST", body: new Uint8Array(bomb) });
+  expect(response.status).toBe(413);
+});
+
+test("more like this leaves the picture itself out", async () => {
+  const { results } = await json(await ask(`/api/similar?id=${idOf("red.png")}`));
+  const paths = results.map((r) => r.path).sort();
+  expect(paths).toEqual(["blue.png", "green.png"].map((n) => join(shared.pictures, n)));
+});
+
+test("pictures can be leafed through", async () => {
+  const first = await json(await ask("/api/pictures?k=2"));
+  expect(first).toMatchObject({ results: [{ id: idOf("blue.png") }, { id: idOf("green.png") }], more: true });
+  const rest = await json(await ask(`/api/pictures?k=2&after=${idOf("green.png")}`));
+  expect(rest).toMatchObject({ results: [{ id: idOf("red.png") }], more: false });
+});
+
+test("originals and thumbnails are served with their true type and no powers", async () => {
+  const image = await ask(`/api/image?id=${idOf("red.png")}`);
+  expect(image.status).toBe(200);
+  expect(image.headers.get("content-type")).toBe("image/png");
+  expect(image.headers.get("x-content-type-options")).toBe("nosniff");
+  expect(image.headers.get("content-security-policy")).toContain("sandbox");
+  expect(new Uint8Array(await image.arrayBuffer())).toEqual(new Uint8Array(await plain("red")));
+  const again = await ask(`/api/image?id=${idOf("red.png")}`, {
+    headers: { "if-none-match": image.headers.get("etag")! },
+  });
+  expect(again.status).toBe(304);
+  const thumb = await ask(`/api/thumb?id=${idOf("red.png")}`);
+  expect(await sharp(Buffer.from(await thumb.arrayBuffer())).metadata()).toMatchObject({
+    format: "webp",
+    width: 24,
+  });
+});
+
+test("nothing outside the index can be had, however it is asked for", async () => {
+  await put(shared.root, { "secret.png": await plain("black") });
+  const outside = [
+    join(shared.root, "secret.png"),
+    join(shared.pictures, "..", "secret.png"),
+    `${shared.pictures}/../secret.png`,
+    "/etc/passwd",
+    "../../../../etc/passwd",
+    "",
+    "' OR 1=1 --",
+    `${shared.pictures}/red.png\0`,
+  ];
+  for (const route of ["image", "thumb", "picture", "similar"])
+    for (const path of outside) {
+      const response = await ask(`/api/${route}?id=${pictureId(path)}`);
+      expect([400, 404], `${route} ${path}`).toContain(response.status);
+    }
+  for (const path of ["/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/assets/..%2f..%2fpackage.json"])
+    expect((await ask(path)).status).toBe(404);
+});
+
+test("a picture that has become a link out of its folder is not followed", async () => {
+  await using library = await testLibrary({ colours: ["red", "green"] });
+  const app = testApp(library.library);
+  const [red, green] = ["red.png", "green.png"].map((n) => join(library.pictures, n)) as [string, string];
+  await put(library.root, { "secret.png": await plain("black") });
+  await rm(red);
+  await symlink(join(library.root, "secret.png"), red);
+  expect((await app.request(`/api/image?id=${pictureId(red)}`)).status).toBe(404);
+  expect((await app.request(`/api/thumb?id=${pictureId(red)}`)).status).toBe(404);
+  // The same by a folder on the way.
+  await rename(library.pictures, join(library.root, "elsewhere"));
+  await symlink(library.root, library.pictures);
+  await put(library.root, { "green.png": await plain("black") });
+  expect((await app.request(`/api/image?id=${pictureId(green)}`)).status).toBe(404);
+});
+
+test("an indexed file that is no picture any more is not served as one", async () => {
+  await using library = await testLibrary({ colours: ["red"] });
+  const path = join(library.pictures, "red.png");
+  await writeFile(path, "<script>alert(1)</script>");
+  const response = await testApp(library.library).request(`/api/image?id=${pictureId(path)}`);
+  expect(response.status).toBe(415);
+});
+
+test("an SVG is served as one that can do nothing", async () => {
+  await using library = await testLibrary({ colours: [] });
+  const svg =
+    '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><script>alert(1)</script><path d="M0 0h9v9z"/></svg>';
+  await put(library.pictures, { "a.svg": svg });
+  await library.library.index.update(library.pictures);
+  const id = pictureId(join(library.pictures, "a.svg"));
+  const response = await testApp(library.library).request(`/api/image?id=${id}`);
+  expect(response.headers.get("content-type")).toBe("image/svg+xml");
+  expect(response.headers.get("content-security-policy")).toMatch(/default-src 'none'.*sandbox$/);
+  expect((await testApp(library.library).request(`/api/thumb?id=${id}`)).headers.get("content-type")).toBe(
+    "image/webp",
+  );
+});
+
+test("own labels are ranked by probability, for pictures of the index and uploaded ones", async () => {
+  const body = JSON.stringify({ ids: [idOf("red.png"), idOf("blue.png")], labels: ["blue", "red"] });
+  const headers = { "content-type": "application/json" };
+  const { results } = await json(await ask("/api/classify", { method: "POST", body, headers }));
+  expect(results).toMatchObject([
+    { id: idOf("red.png"), labels: [{ label: "red" }, { label: "blue" }] },
+    { id: idOf("blue.png"), labels: [{ label: "blue" }, { label: "red" }] },
+  ]);
+  expect(results[0]!.labels.reduce((sum, l) => sum + l.probability, 0)).toBeCloseTo(1, 5);
+  const form = new FormData();
+  form.set("image", new Blob([new Uint8Array(await plain("green"))]));
+  form.set("labels", "red, green ,blue");
+  const uploaded = await json(await ask("/api/classify", { method: "POST", body: form }));
+  expect(uploaded.results).toMatchObject([{ labels: [{ label: "green" }, {}, {}] }]);
+});
+
+test.each([
+  ['{"ids":[],"labels":["a","b"]}', "application/json", 400],
+  ['{"ids":["x"],"labels":["a"]}', "application/json", 400],
+  ['{"ids":["x"],"labels":["a","a"]}', "application/json", 400],
+  ['{"ids":["x"],"labels":["a","b"]}', "application/json", 404],
+  ['{"ids":', "application/json", 400],
+  ['{"ids":["x"],"labels":["a","b"]}', "text/plain", 415],
+])("classify refuses %s as %s", async (body, type, status) => {
+  const response = await ask("/api/classify", { method: "POST", body, headers: { "content-type": type } });
+  expect(response.status).toBe(status);
+});
+
+test("unknown addresses and wrong methods are told apart, in JSON", async () => {
+  const unknown = await ask("/api/nothing");
+  expect([unknown.status, (await json(unknown)).error]).toMatchObject([404, { type: "not_found" }]);
+  const wrong = await ask("/api/search", { method: "PUT" });
+  expect([wrong.status, wrong.headers.get("allow")]).toEqual([405, "GET, HEAD, POST"]);
+  expect((await json(wrong)).error).toMatchObject({ type: "method_not_allowed" });
+});
+
+test("while the library is loading the API answers 503, and then works", async () => {
+  let loaded = (_: Library) => {};
+  const app = testApp(new Promise<Library>((resolve) => (loaded = resolve)));
+  expect((await app.request("/healthz")).status).toBe(200);
+  expect(await json(await app.request("/api/status"))).toMatchObject({ loading: true });
+  const early = await app.request("/api/search?q=red");
+  expect([early.status, early.headers.get("retry-after")]).toEqual([503, "1"]);
+  loaded(shared.library);
+  await app.ready;
+  expect((await app.request("/api/search?q=red")).status).toBe(200);
+  expect(await json(await app.request("/api/status"))).toMatchObject({
+    loading: false,
+    pictures: 3,
+    model: { name: "colours-1", shipped: false },
+  });
+});
+
+test("a library that cannot be loaded is explained", async () => {
+  const app = testApp(Promise.reject(new Error("the file is cut short")));
+  await expect(app.ready).rejects.toThrow("cut short");
+  const { error } = await json(await app.request("/api/search?q=red"));
+  expect(error).toMatchObject({ message: expect.stringContaining("cut short") });
+});
+
+test("a defect is reported to the owner and only its fact to the client", async () => {
+  const broken = { ...shared.library, classify: () => Promise.reject(new Error("secret path /x")) };
+  const app = testApp(broken);
+  const body = JSON.stringify({ ids: [idOf("red.png")], labels: ["a", "b"] });
+  const response = await app.request("/api/classify", {
+    method: "POST",
+    body,
+    headers: { "content-type": "application/json" },
+  });
+  expect(response.status).toBe(500);
+  expect(await response.text()).not.toContain("secret");
+  expect(app.defects).toHaveLength(1);
+});
