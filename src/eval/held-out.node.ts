@@ -9,7 +9,8 @@ import { CONCEPT_PROTOCOL, evaluateRetrieval } from "./retrieval.ts";
 
 /**
  * Text→image recall of a model in training on held-out pictures, as `LANGUAGE.R@K`: each picture's first caption is
- * a query, a hit is any picture of the same group or with the same caption.
+ * a query, a hit is any picture of the same group or with the same caption. Languages without a caption among the
+ * items are left out: a small sample must not end a long training.
  */
 export async function heldOutRecall(current: {
   readonly runtime: Runtime;
@@ -21,6 +22,10 @@ export async function heldOutRecall(current: {
   readonly maxTextTokens: number;
   readonly signal?: AbortSignal;
 }): Promise<Record<string, number>> {
+  const wanted = current.languages.filter((language) =>
+    current.items.some(({ captions }) => Object.hasOwn(captions, language)),
+  );
+  if (wanted.length === 0) return {};
   const model = new InternVLC(current.config);
   using weights = await current.runtime.weights(current.weights);
   await using embedder = await createContrastiveEmbedder({
@@ -35,7 +40,7 @@ export async function heldOutRecall(current: {
   });
   const { languages } = await evaluateRetrieval(embedder, current.items, {
     loadImage: (path) => loadForModel(path, { size: embedder.imageSize, framing: "squash" }),
-    languages: current.languages,
+    languages: wanted,
     protocol: CONCEPT_PROTOCOL,
     batchSize: 64,
     ...(current.signal && { signal: current.signal }),

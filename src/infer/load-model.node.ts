@@ -7,6 +7,7 @@ import { toF32 } from "../core/array.ts";
 import { CheckpointError, ConfigError } from "../core/errors.ts";
 import { InternVLC, InternVLConfig } from "../models/internvl_c.ts";
 import { interpolatePositions } from "../models/interpolate-positions.ts";
+import { applyPrecision, type Precision, quantizeTree } from "../models/precision.ts";
 import { parameters } from "../nn/module.ts";
 import { createRuntime } from "../runtime/ort.node.ts";
 import type { Runtime, TensorSource } from "../runtime/runtime.ts";
@@ -16,7 +17,6 @@ import { loadCheckpoint } from "../weights/load-checkpoint.ts";
 import { type OpenedCheckpoint, openCheckpoint } from "../weights/open-checkpoint.node.ts";
 import { createContrastiveEmbedder } from "./contrastive-embedder.ts";
 import type { Embedder } from "./embedder.ts";
-import { applyPrecision, type Precision } from "./precision.ts";
 
 export interface LoadOptions {
   /** Threads of the runtime; default: the physical cores. */
@@ -34,8 +34,13 @@ export interface LoadedModel {
   readonly opened: OpenedCheckpoint;
 }
 
-/** Longest side of a recipe's own limit on texts, kept in config.json beside the published fields. */
-const Extra = z.looseObject({ max_text_tokens: z.int().min(3).optional() });
+/** What our own training adds to config.json beside the published fields. */
+const Extra = z.looseObject({
+  /** The limit on texts that the model was trained with. */
+  max_text_tokens: z.int().min(3).optional(),
+  /** The linear layers' weights are stored quantised. */
+  precision: z.enum(["w8", "w4"]).optional(),
+});
 
 /**
  * Opens an InternVL-C model: a folder or file in one of the published formats (see weights/open-checkpoint.node.ts).
@@ -46,6 +51,8 @@ export async function openModel(path: string, options: LoadOptions = {}): Promis
   const cfg = readConfig(path, opened);
   if (options.imageSize) cfg.force_image_size = options.imageSize;
   const model = new InternVLC(cfg);
+  const stored = Extra.parse(opened.config ?? {}).precision;
+  if (stored) quantizeTree(model, stored);
   // Shapes only: a weight keeps the dtype of the file and is cast, if at all, where the graph uses it.
   const shapes = new Map([...parameters(model)].map(([key, { shape }]) => [key, { shape }]));
   const loaded = await loadCheckpoint(shapes, opened.checkpoint, {
@@ -90,6 +97,7 @@ const UNUSED: Readonly<Record<string, readonly string[]>> = {
     "_commit_hash",
     "max_txt_len",
     "max_text_tokens",
+    "precision",
     "hidden_size",
     "use_cache",
     "output_attentions",

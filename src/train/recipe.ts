@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { ConfigError } from "../core/errors.ts";
 import { InternVLConfig } from "../models/internvl_c.ts";
+import { PRECISIONS } from "../models/precision.ts";
 
 const positive = z.int().positive();
 const share = z.number().min(0).max(1);
@@ -77,6 +78,8 @@ export const Recipe = z.strictObject({
   /** Save a checkpoint every so many steps; the newest `keep_checkpoints` stay. */
   checkpoint_every: positive.default(500),
   keep_checkpoints: positive.default(2),
+  /** How the trained model is written; checkpoints of the run are always f32. */
+  export_precision: z.enum(PRECISIONS).default("f32"),
   /** Recall on held-out pictures while training. */
   evaluation: z
     .strictObject({
@@ -114,7 +117,15 @@ export function phaseAt(recipe: Recipe, step: number): number {
  * go, how often they are saved or measured and how many threads read pictures have none.
  */
 export function recipeIdentity(recipe: Recipe): string {
-  const { output: _o, checkpoint_every: _c, keep_checkpoints: _k, evaluation: _e, data, ...rest } = recipe;
+  const {
+    output: _o,
+    checkpoint_every: _c,
+    keep_checkpoints: _k,
+    evaluation: _e,
+    export_precision: _x,
+    data,
+    ...rest
+  } = recipe;
   const { workers: _w, cache_mb: _m, ...dataRest } = data;
   return JSON.stringify({ ...rest, data: dataRest });
 }

@@ -7,6 +7,7 @@ import { type Batches, openBatches, type TrainingBatch } from "../data/batches.n
 import { readManifest } from "../data/manifest.node.ts";
 import type { ManifestItem } from "../data/manifest.ts";
 import { InternVLC, type InternVLConfig } from "../models/internvl_c.ts";
+import { applyPrecision } from "../models/precision.ts";
 import { parameters } from "../nn/module.ts";
 import { createRuntime } from "../runtime/ort.node.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -295,9 +296,13 @@ class ContrastiveRun {
 
   /** Writes the trained weights in the published layout, with config.json beside them. */
   async #export(state: TrainState): Promise<void> {
-    const weights = [...parameters(this.#model).keys()].map((key) => [key, state.get(key)!] as const);
+    const { export_precision: precision, max_text_tokens } = this.recipe;
+    const model = new InternVLC(this.config);
+    const trained = new Map([...parameters(model).keys()].map((key) => [key, state.get(key)!]));
+    const weights = await applyPrecision(model, trained, precision, async (source) => source as HostTensor);
     await writeSafetensors(join(this.output, "model.safetensors"), weights);
-    const config = { ...this.config, max_text_tokens: this.recipe.max_text_tokens };
+    const quantized = precision === "w8" || precision === "w4";
+    const config = { ...this.config, max_text_tokens, ...(quantized && { precision }) };
     await writeFile(join(this.output, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
   }
 }

@@ -14,13 +14,14 @@ export type Precision = "f32" | "f16" | "bf16" | "w8" | "w4";
 
 export const PRECISIONS: readonly Precision[] = ["f32", "f16", "bf16", "w8", "w4"];
 
-const QUANTIZATION: { readonly [P in "w8" | "w4"]: QuantizationSpec } = {
+/** What "w8" and "w4" mean: 8 bits in blocks of 128, 4 bits in blocks of 32. */
+export const QUANTIZATION: { readonly [P in "w8" | "w4"]: QuantizationSpec } = {
   w8: { bits: 8, blockSize: 128 },
   w4: { bits: 4, blockSize: 32 },
 };
 
 /** The pooling heads see one row a picture and decide the embedding: they are cheap and stay unquantised. */
-const quantized = (path: string): boolean => !path.startsWith("clip_projector");
+const isQuantized = (path: string): boolean => !path.startsWith("clip_projector");
 
 /**
  * Changes a model's tree to a precision and gives the weights that belong to it. Without a precision the parameters
@@ -33,7 +34,7 @@ export async function applyPrecision(
   read: (source: TensorSource) => Promise<HostTensor>,
 ): Promise<Map<string, TensorSource>> {
   const out = new Map(weights);
-  if (precision === "w8" || precision === "w4") await quantize(model, out, QUANTIZATION[precision], read);
+  if (precision === "w8" || precision === "w4") await quantize(model, out, precision, read);
   for (const [key, param] of parameters(model)) {
     const source = out.get(key);
     if (!source) throw new ConfigError(`applyPrecision: the weights have no "${key}"`);
@@ -49,19 +50,25 @@ export async function applyPrecision(
   return out;
 }
 
+/** Gives a model the tree that "w8" or "w4" makes: for checkpoints that were written quantised. */
+export function quantizeTree(model: Module, precision: "w8" | "w4"): void {
+  quantizeLinears(model, QUANTIZATION[precision], isQuantized);
+}
+
 async function quantize(
   model: Module,
   weights: Map<string, TensorSource>,
-  spec: QuantizationSpec,
+  precision: "w8" | "w4",
   read: (source: TensorSource) => Promise<HostTensor>,
 ): Promise<void> {
-  const linears = [...modules(model)].filter(([path, m]) => m instanceof Linear && quantized(path));
-  quantizeLinears(model, spec, quantized);
+  const linears = [...modules(model)].filter(([path, m]) => m instanceof Linear && isQuantized(path));
+  quantizeTree(model, precision);
+  const { bits, blockSize } = QUANTIZATION[precision];
   for (const [path] of linears) {
     const key = `${path}.weight`;
     const { codes, scales } = quantizeBlocks(toF32(await read(weights.get(key)!)), {
-      bits: spec.bits,
-      blockSize: spec.blockSize as 32 | 128,
+      bits,
+      blockSize: blockSize as 32 | 128,
     });
     weights.delete(key);
     weights.set(`${key}.codes`, codes);
