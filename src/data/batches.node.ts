@@ -26,6 +26,8 @@ export interface Batches extends AsyncIterable<TrainingBatch>, AsyncDisposable {
   readonly stepsPerEpoch: number;
   /** Time that callers of `next` have spent waiting: near 0 when the threads keep up. */
   readonly waitedMs: number;
+  /** Batches that are finished and wait to be asked for; at most `prefetch`. */
+  readonly ready: number;
   next(): Promise<TrainingBatch>;
 }
 
@@ -82,7 +84,7 @@ class ThreadedBatches implements Batches {
   readonly #work: BatchWork;
   readonly #threads: Worker[];
   readonly #idle: Worker[];
-  readonly #ready = new Map<number, TrainingBatch>();
+  readonly #finished = new Map<number, TrainingBatch>();
   readonly #waiting: Waiter[] = [];
   readonly #reported = new Set<number>();
   /** Plans of the epochs in use: two while the batches ahead are in the next one. */
@@ -113,6 +115,10 @@ class ThreadedBatches implements Batches {
     this.#idle = [...this.#threads];
     for (const thread of this.#threads) this.#listen(thread);
     this.#request();
+  }
+
+  get ready(): number {
+    return this.#finished.size;
   }
 
   async next(): Promise<TrainingBatch> {
@@ -148,7 +154,7 @@ class ThreadedBatches implements Batches {
       if ("error" in reply)
         return this.#fail(reply.user ? new MediaError(reply.error) : new RuntimeFailure(reply.error));
       this.#idle.push(thread);
-      this.#ready.set(reply.batch.step, this.#complete(reply.batch));
+      this.#finished.set(reply.batch.step, this.#complete(reply.batch));
       this.#deliver();
     });
     thread.on("error", (cause) => {
@@ -164,13 +170,13 @@ class ThreadedBatches implements Batches {
   /** Hands finished batches out in order, and the room that this makes to the threads. */
   #deliver(): void {
     for (
-      let batch = this.#ready.get(this.#nextDelivery);
+      let batch = this.#finished.get(this.#nextDelivery);
       batch;
-      batch = this.#ready.get(this.#nextDelivery)
+      batch = this.#finished.get(this.#nextDelivery)
     ) {
       const waiter = this.#waiting.shift();
       if (!waiter) break;
-      this.#ready.delete(this.#nextDelivery++);
+      this.#finished.delete(this.#nextDelivery++);
       waiter.resolve(batch);
     }
     this.#request();

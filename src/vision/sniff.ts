@@ -66,7 +66,7 @@ function text(bytes: Uint8Array): Sniffed {
   // Markup only: a text file that mentions <svg somewhere must not reach the XML parser.
   if (/^\uFEFF?\s*</.test(start) && /<(?:[\w-]+:)?svg[\s>/]/.test(start)) return { format: "svg" };
   if (/^[^\0]*$/.test(start.slice(0, 512)) && !start.slice(0, 512).includes("\uFFFD"))
-    return { found: `text beginning "${printable(start.slice(0, 24))}"` };
+    return { found: "a text file" };
   const hex = Array.from(bytes.subarray(0, 8), (b) => b.toString(16).padStart(2, "0")).join(" ");
   return { found: `unknown contents beginning ${hex}` };
 }

@@ -1,0 +1,48 @@
+import { expect, test } from "vitest";
+import { Rng } from "../core/rng.ts";
+import { drawCaption, hasCaption } from "./captions.ts";
+import type { ManifestItem } from "./manifest.ts";
+
+const item = (captions: Record<string, string[]>): ManifestItem => ({
+  image: "a.png",
+  path: "/a.png",
+  captions,
+  split: "train",
+  weight: 1,
+});
+
+function shares(captions: Record<string, string[]>, table?: Record<string, number>): Record<string, number> {
+  const counts: Record<string, number> = {};
+  const draws = 4000;
+  const rng = new Rng("captions");
+  for (let i = 0; i < draws; i++) {
+    const text = drawCaption(item(captions), table, rng.fork(i));
+    counts[text] = (counts[text] ?? 0) + 1 / draws;
+  }
+  return counts;
+}
+
+test("languages by weight, texts of a language alike", () => {
+  const found = shares({ en: ["cat", "kitten"], de: ["Katze"], fr: ["chat"] }, { en: 0.6, "*": 0.2 });
+  expect(found.cat).toBeCloseTo(0.3, 1);
+  expect(found.kitten).toBeCloseTo(0.3, 1);
+  expect(found.Katze).toBeCloseTo(0.2, 1);
+  expect(found.chat).toBeCloseTo(0.2, 1);
+});
+
+test("no table: every language alike", () => {
+  const found = shares({ en: ["cat"], de: ["Katze"] });
+  expect(found.cat).toBeCloseTo(0.5, 1);
+});
+
+test("a language without weight is never drawn", () => {
+  expect(shares({ en: ["cat"], de: ["Katze"] }, { en: 1 })).toEqual({ cat: expect.closeTo(1) });
+  expect(shares({ en: ["cat"], de: ["Katze"] }, { "*": 1, de: 0 })).toEqual({ cat: expect.closeTo(1) });
+});
+
+test("says whether anything can be drawn", () => {
+  expect(hasCaption(item({ de: ["Katze"] }), { en: 1 })).toBe(false);
+  expect(hasCaption(item({ de: ["Katze"] }), { en: 1, "*": 0.1 })).toBe(true);
+  // A language named like a method must not find the method.
+  expect(hasCaption(item({ constructor: ["x"] }), { en: 1 })).toBe(false);
+});
