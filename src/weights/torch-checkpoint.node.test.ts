@@ -95,7 +95,7 @@ describe("refused", () => {
         const opened = await openTorchCheckpoint(path).catch((e: unknown) => e);
         if (opened instanceof Error) expect(opened).toBeInstanceOf(CheckpointError);
       }),
-      { numRuns: 400 },
+      { numRuns: 150 },
     );
   });
 });
