@@ -1,3 +1,4 @@
+import { ConfigError } from "../../src/core/errors.ts";
 import type { Source } from "./sources.ts";
 
 /** A picture of the gallery and where it comes from. */
@@ -10,11 +11,37 @@ export interface GalleryPicture {
   readonly author: string;
 }
 
-const TERMS: Readonly<Record<string, string>> = {
-  MIT: "MIT License. Permission is granted to use, copy, modify and distribute, provided this notice is kept.",
-  "public domain":
-    "Dedicated to the public domain by their authors; no conditions. The authors are named in thanks.",
+/** The notice that the MIT License asks to keep, by source. */
+const COPYRIGHT: Readonly<Record<string, string>> = {
+  "fluent-3d": "Copyright (c) Microsoft Corporation.",
+  "flag-icons": "Copyright (c) 2013 Panayiotis Lipiridis",
 };
+
+const MIT = `Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
+documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
+rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
+persons to whom the Software is furnished to do so, subject to the following conditions:
+
+The above copyright notice and this permission notice shall be included in all copies or substantial portions of the
+Software.
+
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
+WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
+COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
+OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.`;
+
+/** What the licence asks for. Throws for a source whose terms nobody has written down here. */
+function termsOf(source: Source): string {
+  if (source.licence === "public domain") {
+    return "Dedicated to the public domain by their authors, who are named in thanks.";
+  }
+  const notice = COPYRIGHT[source.key];
+  if (source.licence === "MIT" && notice !== undefined) return `${notice}\n\n${MIT}`;
+  throw new ConfigError(
+    `gallery: expected pictures of sources whose terms gallery-text.ts states, found ${source.name} ` +
+      `(${source.licence}); add its notice there or choose other pictures`,
+  );
+}
 
 /** gallery/LICENSES.md: a part per source with its licence, its credit and its files. */
 export function licencesText(pictures: readonly GalleryPicture[]): string {
@@ -25,7 +52,7 @@ export function licencesText(pictures: readonly GalleryPicture[]): string {
     return [
       `## ${source.name} ${source.version}: ${source.licence}`,
       `${source.credit}. <${source.home}>`,
-      TERMS[source.licence] ?? source.licence,
+      termsOf(source),
       `${own.length} pictures, scaled to 256×256 on white and saved as WebP:`,
       files.join("\n"),
     ].join("\n\n");

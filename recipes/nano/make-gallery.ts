@@ -69,7 +69,7 @@ async function write(path: string, picture: Picture): Promise<number> {
   await mkdir(dirname(path), { recursive: true });
   const raw = await renderPicture(picture, SIDE);
   const { size } = await sharp(raw, rawOf(SIDE))
-    .webp({ quality: 82, smartSubsample: true, effort: 6 })
+    .webp({ quality: 88, smartSubsample: true, effort: 6 })
     .toFile(path);
   return size;
 }
