@@ -1,5 +1,6 @@
 import { InvalidArgumentError, Option } from "commander";
 import type { Embedder } from "../infer/embedder.ts";
+import type { Precision } from "../models/precision.ts";
 import type { Context } from "./context.ts";
 import { defaultIndex, defaultModel } from "./paths.ts";
 
@@ -8,6 +9,7 @@ import { defaultIndex, defaultModel } from "./paths.ts";
 export interface ModelOptions {
   readonly model: string;
   readonly threads?: number;
+  readonly precision?: Precision;
 }
 
 export interface IndexOptions {
@@ -48,8 +50,22 @@ export const modelOption = ({ env }: Context): Option =>
   );
 
 /** Loads the model that the options name. */
-export const openModel = ({ services }: Context, { model, threads }: ModelOptions): Promise<Embedder> =>
-  services.loadEmbedder(model, threads === undefined ? {} : { threads });
+export const openModel = (
+  { services }: Context,
+  { model, threads, precision }: ModelOptions,
+): Promise<Embedder> =>
+  services.loadEmbedder(model, {
+    ...(threads === undefined ? {} : { threads }),
+    ...(precision === undefined ? {} : { precision }),
+  });
+
+const PRECISIONS = ["f32", "f16", "bf16", "w8", "w4"] as const satisfies readonly Precision[];
+
+export const precisionOption = (): Option =>
+  new Option(
+    "--precision <name>",
+    "how weights are kept; w8 and w4: 8 and 4 bits (default: as in the file)",
+  ).choices(PRECISIONS);
 
 export const threadsOption = (): Option =>
   new Option("--threads <n>", "threads of one computation (default: one per core)").argParser(

@@ -6,9 +6,12 @@ const FAKE = fileURLToPath(new URL("./cli-fake.ts", import.meta.url));
 const REAL = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 const TSX = import.meta.resolve("tsx");
 
+const PROGRESS = /^[a-z ]+ [\d,]+(\/[\d,]+)?( {2}.*)?\n/gm;
+
 export interface Ended {
   readonly code: number | null;
   readonly stdout: string;
+  /** Without progress lines: whether there are any depends on how busy the machine is. */
   readonly stderr: string;
 }
 
@@ -40,7 +43,7 @@ export function ended(child: ChildProcess): Promise<Ended> {
   });
   return new Promise((resolve, reject) => {
     child.on("error", reject);
-    child.on("close", (code) => resolve({ code, stdout, stderr }));
+    child.on("close", (code) => resolve({ code, stdout, stderr: stderr.replaceAll(PROGRESS, "") }));
   });
 }
 

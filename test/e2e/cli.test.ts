@@ -184,11 +184,22 @@ describe("eval", () => {
 });
 
 describe("train and parity", () => {
-  test("training reports on stdout as lines of JSON, and ends with where the model is", async () => {
-    const { code, stdout } = await run("train", "recipe.json", "--json", "--threads", "2");
+  test("training prints held-out recalls as they come, or every report as a line of JSON", async () => {
+    const text = await run("train", "recipe.json", "--threads", "2");
+    expect(text.stdout).toMatch(/^step 1 {2}loss 4\.0000 {2}heldout\.en\.R@10 25\.00\nstep 2 /);
+    expect(text.stderr).toBe("not used: x.png: not a picture\ntrained 3 steps: model-2\n");
+    const { code, stdout } = await run("train", "recipe.json", "--json");
+    const lines = stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(lines[1]).toMatchObject({
+      step: 2,
+      loss: 2,
+      recall: { "heldout.en.R@10": 0.5 },
+    });
+    expect(lines[3]).toEqual({ steps: 3, output: "model-0" });
     expect(code).toBe(0);
-    expect(stdout).toContain('{"step":2,"steps":3,"loss":2,"imagesPerSecond":100,"recall":{"R@10":0.5}}\n');
-    expect(stdout).toContain('"output": "model-2"');
   });
 
   test("parity prints a line per output, and exits 1 when one is out of tolerance", async () => {

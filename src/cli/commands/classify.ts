@@ -9,6 +9,7 @@ import {
   type ModelOptions,
   modelOption,
   openModel,
+  precisionOption,
   threadsOption,
 } from "../options.ts";
 
@@ -33,6 +34,7 @@ export function addClassify(program: Command, context: Context): void {
     )
     .addOption(new Option("--top <n>", "labels to print per picture").argParser(integer(1)).default(3))
     .addOption(modelOption(context))
+    .addOption(precisionOption())
     .addOption(threadsOption())
     .addOption(jsonOption())
     .addHelpText(

@@ -3,7 +3,15 @@ import { type Command, Option } from "commander";
 import { UsageError } from "../../core/errors.ts";
 import type { Embedder } from "../../infer/embedder.ts";
 import { type Context, note, progressOf } from "../context.ts";
-import { collect, examples, type ModelOptions, modelOption, openModel, threadsOption } from "../options.ts";
+import {
+  collect,
+  examples,
+  type ModelOptions,
+  modelOption,
+  openModel,
+  precisionOption,
+  threadsOption,
+} from "../options.ts";
 
 interface EmbedOptions extends ModelOptions {
   readonly text?: readonly string[];
@@ -28,6 +36,7 @@ export function addEmbed(program: Command, context: Context): void {
         .default("squash", "squash, as in search; crop as in classify"),
     )
     .addOption(modelOption(context))
+    .addOption(precisionOption())
     .addOption(threadsOption())
     .addHelpText(
       "after",

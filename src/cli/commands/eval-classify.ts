@@ -14,6 +14,7 @@ import {
   type ModelOptions,
   modelOption,
   openModel,
+  precisionOption,
   threadsOption,
 } from "../options.ts";
 
@@ -45,6 +46,7 @@ export function addEvalClassify(parent: Command, context: Context): void {
     .addOption(new Option("--batch <n>", "pictures per computation").argParser(integer(1, 4096)).default(16))
     .option("--no-cache", "do not keep embeddings for the next run")
     .addOption(modelOption(context))
+    .addOption(precisionOption())
     .addOption(threadsOption())
     .addOption(jsonOption())
     .addHelpText(

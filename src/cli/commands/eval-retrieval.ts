@@ -11,6 +11,7 @@ import {
   type ModelOptions,
   modelOption,
   openModel,
+  precisionOption,
   threadsOption,
 } from "../options.ts";
 
@@ -41,6 +42,7 @@ export function addEvalRetrieval(parent: Command, context: Context): void {
     .addOption(new Option("--batch <n>", "pictures per computation").argParser(integer(1, 4096)).default(16))
     .option("--no-cache", "do not keep embeddings for the next run")
     .addOption(modelOption(context))
+    .addOption(precisionOption())
     .addOption(threadsOption())
     .addOption(jsonOption())
     .addHelpText(

@@ -13,6 +13,7 @@ import {
   type ModelOptions,
   modelOption,
   openModel,
+  precisionOption,
   threadsOption,
 } from "../options.ts";
 import type { Progress } from "../progress.ts";
@@ -40,6 +41,7 @@ export function addIndex(program: Command, context: Context): void {
     .option("--retry", "try files again that could not be read before")
     .addOption(indexOption(context))
     .addOption(modelOption(context))
+    .addOption(precisionOption())
     .addOption(threadsOption())
     .addOption(jsonOption())
     .addHelpText(

@@ -1,15 +1,20 @@
 import type { Command } from "commander";
 import { ConfigError } from "../../core/errors.ts";
+import type { ParityOutput } from "../../eval/parity.node.ts";
 import { type Context, note, printJson } from "../context.ts";
-import { examples, type JsonOption, jsonOption } from "../options.ts";
-import type { ParityOutput } from "../services.ts";
+import { examples, type JsonOption, jsonOption, threadsOption } from "../options.ts";
 import { style, type Terminal, visible } from "../terminal.ts";
+
+interface ParityOptions extends JsonOption {
+  readonly threads?: number;
+}
 
 export function addParity(program: Command, context: Context): void {
   program
     .command("parity")
     .description("Does this machine reproduce the reference? Compares a model's outputs with expected ones.")
     .argument("<dir>", "folder with a checkpoint and a case.safetensors of inputs and expected outputs")
+    .addOption(threadsOption())
     .addOption(jsonOption())
     .addHelpText(
       "after",
@@ -18,13 +23,14 @@ Prints a line per output: its name, the worst absolute and relative difference, 
 within tolerance. What cannot be computed yet is "unsupported". Exit code 1: out of tolerance.
 ${examples("internvl parity cases/internvl-cg", "internvl parity cases/internvl-cg --json")}`,
     )
-    .action((dir: string, options: JsonOption) => parity(context, dir, options));
+    .action((dir: string, options: ParityOptions) => parity(context, dir, options));
 }
 
-async function parity(context: Context, dir: string, options: JsonOption): Promise<void> {
+async function parity(context: Context, dir: string, options: ParityOptions): Promise<void> {
   const outputs: ParityOutput[] = [];
-  for await (const output of context.services.parity(dir, { signal: context.signal })) {
-    context.signal.throwIfAborted();
+  const { signal, services } = context;
+  const threads = options.threads === undefined ? {} : { threads: options.threads };
+  for await (const output of services.parity(dir, { signal, ...threads })) {
     outputs.push(output);
     if (!options.json) await context.out.write(`${parityLine(context.out, output)}\n`);
   }
@@ -41,7 +47,7 @@ async function parity(context: Context, dir: string, options: JsonOption): Promi
   if (fail > 0) context.exitCode = 1;
 }
 
-const NAME_CELLS = 56;
+const NAME_CELLS = 64;
 
 function parityLine(terminal: Terminal, { name, status, maxAbs, maxRel }: ParityOutput): string {
   const label = visible(name).padEnd(NAME_CELLS);

@@ -11,6 +11,7 @@ import {
   type ModelOptions,
   modelOption,
   openModel,
+  precisionOption,
   threadsOption,
 } from "../options.ts";
 
@@ -32,6 +33,7 @@ export function addSearch(program: Command, context: Context): void {
     .option("--folder <dir>", "only pictures below this folder")
     .addOption(indexOption(context))
     .addOption(modelOption(context))
+    .addOption(precisionOption())
     .addOption(threadsOption())
     .addOption(jsonOption())
     .addHelpText(

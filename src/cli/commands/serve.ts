@@ -1,3 +1,5 @@
+import { stat } from "node:fs/promises";
+import { resolve } from "node:path";
 import type { Command } from "commander";
 import { ConfigError, UsageError } from "../../core/errors.ts";
 import type { Progress as IndexProgress } from "../../search/progress.ts";
@@ -13,6 +15,7 @@ import {
   type ModelOptions,
   modelOption,
   openModel,
+  precisionOption,
   threadsOption,
 } from "../options.ts";
 import { defaultIndex, GALLERY, galleryIndex, SHIPPED_MODEL } from "../paths.ts";
@@ -37,6 +40,7 @@ export function addServe(program: Command, context: Context): void {
     .option("--allow-remote-folders", "let other machines add and remove folders of this one")
     .option("--index <dir>", "folder of the index (default: your own, the gallery's with --gallery)")
     .addOption(modelOption(context))
+    .addOption(precisionOption())
     .addOption(threadsOption())
     .addOption(jsonOption())
     .addHelpText(
@@ -56,13 +60,14 @@ ${examples(
 async function serveUntilStopped(context: Context, options: ServeOptions): Promise<void> {
   const { env, signal } = context;
   const port = options.port ?? (env.PORT ? portOf(env.PORT) : undefined);
+  const folders = await checkFolders(options.folder ?? []);
   const { serve } = await import("../../server/serve.ts");
   using bar = progressOf(context);
   const server = await serve({
     library: openPictures(context, options, bar),
     host: options.host,
     port,
-    folders: [...(options.gallery ? [GALLERY] : []), ...(options.folder ?? [])],
+    folders: options.gallery ? [GALLERY, ...folders] : folders,
     remoteFolderChanges: options.allowRemoteFolders ?? false,
   });
   try {
@@ -115,6 +120,15 @@ function watched(index: Library["index"], onProgress: (progress: IndexProgress) 
       return typeof value === "function" ? value.bind(target) : value;
     },
   });
+}
+
+/** The folders as absolute paths; one UsageError names all that are none. */
+async function checkFolders(folders: readonly string[]): Promise<string[]> {
+  const infos = await Promise.all(folders.map((folder) => stat(folder).catch(() => undefined)));
+  const wrong = folders.filter((_, i) => !infos[i]?.isDirectory());
+  if (wrong.length > 0)
+    throw new UsageError(wrong.map((folder) => `${folder}: there is no such folder`).join("\n"));
+  return folders.map((folder) => resolve(folder));
 }
 
 function portOf(text: string): number {

@@ -1,8 +1,10 @@
 import type { Command } from "commander";
-import { type Context, note, printJson, progressOf } from "../context.ts";
+import type { TrainEvent } from "../../train/train.node.ts";
+import { type Context, note, progressOf } from "../context.ts";
 import { examples, type JsonOption, jsonOption, threadsOption } from "../options.ts";
-import type { TrainEvent } from "../services.ts";
-import { percent } from "../table.ts";
+import type { Progress } from "../progress.ts";
+import { count, counted, percent } from "../table.ts";
+import { type Terminal, visible } from "../terminal.ts";
 
 interface TrainOptions extends JsonOption {
   readonly threads?: number;
@@ -30,25 +32,35 @@ async function train(context: Context, recipe: string, options: TrainOptions): P
   using bar = progressOf(context);
   // Reports come from within a step and cannot wait: they are written in order, and waited for at the end.
   let written = Promise.resolve();
-  const onProgress = (event: TrainEvent) => {
-    if (options.json) written = written.then(() => context.out.write(`${JSON.stringify(event)}\n`));
-    const note = [
-      `loss ${event.loss.toFixed(4)}`,
-      ...Object.entries(event.recall ?? {}).map(([name, value]) => `${name} ${percent(value)} %`),
-    ].join("  ");
-    bar.update({
-      label: "training: step",
-      done: event.step,
-      total: event.steps,
-      ratePerSecond: undefined,
-      etaSeconds: event.etaSeconds,
-      note: `${Math.round(event.imagesPerSecond)} images/s  ${note}`,
+  const write = (terminal: Terminal, text: string) => {
+    written = written.then(() => {
+      bar.clear();
+      return terminal.write(text);
     });
   };
-  const threads = options.threads === undefined ? {} : { threads: options.threads };
-  const summary = await services.train(recipe, { signal, onProgress, ...threads });
-  bar.clear();
+  const summary = await services.train(recipe, {
+    signal,
+    onProgress(event) {
+      if (options.json) write(context.out, `${JSON.stringify(event)}\n`);
+      else if (event.recall) write(context.out, `${recallLine(event)}\n`);
+      showStep(bar, event);
+    },
+    onBroken: (path, reason) => write(context.err, `not used: ${visible(`${path}: ${reason}`)}\n`),
+    ...(options.threads === undefined ? {} : { threads: options.threads }),
+  });
   await written;
-  if (options.json) await printJson(context, summary);
-  else await note(context, `trained ${summary.steps} steps: ${summary.output}`);
+  bar.clear();
+  if (options.json) await context.out.write(`${JSON.stringify(summary)}\n`);
+  else await note(context, `trained ${counted(summary.steps, "step")}: ${summary.output}`);
+}
+
+function showStep(bar: Progress, { step, steps, loss, imagesPerSecond, etaSeconds }: TrainEvent): void {
+  const note = `loss ${loss.toFixed(4)}  ${count(Math.round(imagesPerSecond))} images/s`;
+  bar.update({ label: "training", done: step, total: steps, etaSeconds, note });
+}
+
+/** Held-out recalls as they are measured. */
+function recallLine({ step, loss, recall = {} }: TrainEvent): string {
+  const recalls = Object.entries(recall).map(([name, value]) => `${name} ${percent(value)}`);
+  return [`step ${step}`, `loss ${loss.toFixed(4)}`, ...recalls].join("  ");
 }
