@@ -27,6 +27,14 @@ export interface Neighbour extends Omit<Row, "vector" | "error"> {
 
 const FACTS = ["path", "size", "mtime", "hash", "width", "height"] as const;
 
+/**
+ * k-means steps and vectors per centre: a twentieth of the library's default work (50 and 256), which takes minutes
+ * for 100,000 vectors. On 2048 vectors of 768 numbers recall@20 was 0.985 with these and 0.980 with the defaults:
+ * the candidates are ranked by exact distances anyway.
+ */
+const TRAINING_ITERATIONS = 10;
+const TRAINING_SAMPLE = 64;
+
 /** Old versions of the table stay this long for searches that are reading them. */
 const VERSION_GRACE_MS = 60_000;
 
@@ -146,6 +154,8 @@ export class ImageTable {
       distanceType: "cosine",
       numPartitions: partitionsFor(pictures),
       numSubVectors: subVectorsFor(this.dimension),
+      maxIterations: TRAINING_ITERATIONS,
+      sampleRate: TRAINING_SAMPLE,
     });
     await this.table.createIndex("vector", { config, replace: true });
   }

@@ -73,7 +73,7 @@ test("killed at any moment and started again, an update ends as if nothing had h
   await straight.update(folder);
   expect(await rowsOf(dir)).toEqual(await rowsOf(straight.dir));
   expect(await readdir(dir)).not.toContain("lock");
-});
+}, 300_000); // Eight processes are started one after another, which takes long on a busy machine.
 
 test("killed before the index exists, the next update makes it, and writes nothing to stderr", async () => {
   await using temporary = await temporaryFolder();
