@@ -2,9 +2,9 @@ import koffi from "koffi";
 import { RuntimeFailure } from "../core/errors.ts";
 
 /**
- * koffi runs asynchronous calls on stacks that it allocates itself, by default of 128 KiB. The matrix kernels alone
- * put panels of 64 KiB on the stack of the thread that calls `Run`, and an overflow ends the process. This is what
- * a thread has on Linux; pages that are not touched cost nothing.
+ * koffi runs asynchronous calls on stacks that it allocates itself, by default of 128 KiB, guarded by a page that
+ * ends the process. Matrix kernels keep panels of 64 KiB on the stack of the thread that calls `Run`, and graph
+ * optimisers recurse: they get what a thread has on Linux. Pages that are not touched cost nothing.
  */
 const STACK_BYTES = 8 << 20;
 

@@ -147,16 +147,18 @@ function configure(api: OrtApi, native: Pointer, options: SessionOptions, pool: 
     );
 }
 
-/** The names without the CPU, which ONNX Runtime adds itself; throws a UsageError for one the library lacks. */
+/** The providers but for the CPU, which ONNX Runtime adds itself; throws a UsageError for one the library lacks. */
 function knownProviders(api: OrtApi, names: readonly string[]): string[] {
   if (names.length === 0) return [];
-  const available = availableProviders(api);
-  const unknown = names.filter((n) => !available.some((a) => a.toLowerCase() === n.toLowerCase()));
+  const available = new Map(availableProviders(api).map((name) => [name.toLowerCase(), name]));
+  const unknown = names.filter((name) => !available.has(name.toLowerCase()));
   if (unknown.length > 0)
     throw new UsageError(
-      `session: no provider ${unknown.join(", ")}; this library has ${available.join(", ")}`,
+      `session: no provider ${unknown.join(", ")}; this library has ${[...available.values()].join(", ")}`,
     );
-  return names.filter((n) => n.toLowerCase() !== "cpu");
+  return names
+    .filter((name) => name.toLowerCase() !== "cpu")
+    .map((name) => `${available.get(name.toLowerCase())}ExecutionProvider`);
 }
 
 /** Built in, but not to be had by name alone: their libraries are not in the package. */

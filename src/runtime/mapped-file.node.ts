@@ -40,10 +40,10 @@ export class MappedFile implements Disposable {
     this.#address = address;
   }
 
-  /** Maps `path`; undefined where the platform or the file system cannot. Throws a CheckpointError when it cannot be opened. */
+  /** Maps `path`; undefined where the platform or the file system cannot. */
   static open(path: string): MappedFile | undefined {
     if (calls === undefined) return undefined;
-    const file = openFile(path);
+    const file = openSync(path, "r");
     try {
       const { size } = fstatSync(file);
       if (size === 0) return undefined;
@@ -55,23 +55,20 @@ export class MappedFile implements Disposable {
     }
   }
 
-  get address(): Pointer {
-    return this.#address;
+  /**
+   * The address of a byte range. Throws a CheckpointError when the file has become too short for it since its
+   * length was checked.
+   */
+  at(offset: number, sizeBytes: number): Pointer {
+    if (offset + sizeBytes > this.sizeBytes)
+      throw new CheckpointError(
+        `weights: ${this.path} has ${this.sizeBytes} bytes now, ${offset + sizeBytes} are needed; it changed while it was read`,
+      );
+    return this.#address + BigInt(offset);
   }
 
   [Symbol.dispose](): void {
     if (this.#address !== 0n) calls?.munmap(this.#address, this.sizeBytes);
     this.#address = 0n;
-  }
-}
-
-/** Opens a file for reading; a failure becomes a CheckpointError that names it. */
-export function openFile(path: string): number {
-  try {
-    return openSync(path, "r");
-  } catch (cause) {
-    throw new CheckpointError(`weights: cannot open ${path} (${(cause as NodeJS.ErrnoException).code})`, {
-      cause,
-    });
   }
 }

@@ -1,9 +1,9 @@
-import { closeSync, fstatSync, readSync } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
 import { bytesOf, type HostTensor } from "../core/array.ts";
 import { DTYPES } from "../core/dtype.ts";
 import { CheckpointError, RuntimeFailure } from "../core/errors.ts";
 import { checkHost } from "./check-host.ts";
-import { MappedFile, openFile } from "./mapped-file.node.ts";
+import { MappedFile } from "./mapped-file.node.ts";
 import { copyIn, NativeBlock } from "./native-memory.node.ts";
 import { NativeValue, type TensorMemory } from "./native-value.node.ts";
 import type { Pointer } from "./ort-api.node.ts";
@@ -27,12 +27,18 @@ export class NativeWeights implements WeightSet {
    * Throws one CheckpointError that lists every file that is missing or too short for its tensors, before anything
    * is mapped.
    */
-  static load(memory: TensorMemory, sources: ReadonlyMap<string, TensorSource>): NativeWeights {
-    checkFiles(sources);
+  static async load(
+    memory: TensorMemory,
+    sources: ReadonlyMap<string, TensorSource>,
+  ): Promise<NativeWeights> {
+    await checkFiles(sources);
     const weights = new NativeWeights(memory);
     try {
       for (const [key, source] of sources)
-        weights.values.set(key, "file" in source ? weights.#fromFile(source) : weights.#fromHost(source));
+        weights.values.set(
+          key,
+          "file" in source ? await weights.#fromFile(source) : weights.#fromHost(source),
+        );
       return weights;
     } catch (error) {
       weights[Symbol.dispose]();
@@ -61,15 +67,15 @@ export class NativeWeights implements WeightSet {
     return this.#packed;
   }
 
-  #fromFile(source: FileTensor): NativeValue {
+  async #fromFile(source: FileTensor): Promise<NativeValue> {
     const { dtype, shape, offset } = source;
     const sizeBytes = bytesOf(dtype, shape);
     const file = this.#map(source.file);
     // Kernels may load whole elements: one that straddles its natural boundary is copied to where it does not.
     if (file !== undefined && offset % DTYPES[dtype].bytes === 0)
-      return NativeValue.over(this.memory, file.address + BigInt(offset), dtype, shape);
+      return NativeValue.over(this.memory, file.at(offset, sizeBytes), dtype, shape);
     const block = this.#allocate(sizeBytes);
-    readInto(block.address, source.file, offset, sizeBytes);
+    await readInto(block.address, source.file, offset, sizeBytes);
     return NativeValue.over(this.memory, block.address, dtype, shape);
   }
 
@@ -111,7 +117,7 @@ export class NativeWeights implements WeightSet {
 }
 
 /** Every file must exist and be long enough. */
-function checkFiles(sources: ReadonlyMap<string, TensorSource>): void {
+async function checkFiles(sources: ReadonlyMap<string, TensorSource>): Promise<void> {
   const needs = new Map<string, { bytes: number; key: string }>();
   const problems: string[] = [];
   for (const [key, source] of sources) {
@@ -123,42 +129,43 @@ function checkFiles(sources: ReadonlyMap<string, TensorSource>): void {
     else if (end > (needs.get(file)?.bytes ?? -1)) needs.set(file, { bytes: end, key });
   }
   for (const [file, { bytes, key }] of needs) {
-    const problem = shortfall(file, bytes, key);
+    const problem = await shortfall(file, bytes, key);
     if (problem !== undefined) problems.push(problem);
   }
   if (problems.length > 0) throw new CheckpointError(`weights: ${problems.join("; ")}`);
 }
 
-function shortfall(path: string, needed: number, key: string): string | undefined {
-  let file: number;
+async function shortfall(path: string, needed: number, key: string): Promise<string | undefined> {
+  let file: FileHandle;
   try {
-    file = openFile(path);
+    file = await open(path, "r");
   } catch (error) {
-    return (error as Error).message.replace(/^weights: /, "");
+    return `cannot open ${path} (${(error as NodeJS.ErrnoException).code})`;
   }
   try {
-    const stat = fstatSync(file);
+    const stat = await file.stat();
     if (!stat.isFile()) return `${path} is not a file`;
     if (stat.size >= needed) return undefined;
     return `${path} is too short: ${key} ends at byte ${needed}, the file has ${stat.size}; it may be cut off, fetch it again`;
   } finally {
-    closeSync(file);
+    await file.close();
   }
 }
 
 /** Fills native memory from a byte range of a file. */
-function readInto(to: Pointer, path: string, offset: number, sizeBytes: number): void {
-  const file = openFile(path);
+async function readInto(to: Pointer, path: string, offset: number, sizeBytes: number): Promise<void> {
+  const file = await open(path, "r");
   try {
     const chunk = new Uint8Array(Math.min(CHUNK_BYTES, sizeBytes));
     for (let done = 0; done < sizeBytes; ) {
-      const read = readSync(file, chunk, 0, Math.min(chunk.length, sizeBytes - done), offset + done);
-      if (read === 0)
+      const wanted = Math.min(chunk.length, sizeBytes - done);
+      const { bytesRead } = await file.read(chunk, 0, wanted, offset + done);
+      if (bytesRead === 0)
         throw new CheckpointError(`weights: ${path} ended at byte ${offset + done} of ${offset + sizeBytes}`);
-      copyIn(to + BigInt(done), chunk.subarray(0, read));
-      done += read;
+      copyIn(to + BigInt(done), chunk.subarray(0, bytesRead));
+      done += bytesRead;
     }
   } finally {
-    closeSync(file);
+    await file.close();
   }
 }

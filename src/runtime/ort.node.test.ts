@@ -66,6 +66,14 @@ function abortAfter(milliseconds: number, reason: Error): AbortSignal {
   return abort.signal;
 }
 
+/** Processor time that `work` takes in this process, in microseconds: unlike its duration, the same on a busy machine. */
+async function processorTime(work: () => Promise<unknown>): Promise<number> {
+  const before = process.cpuUsage();
+  await work();
+  const { user, system } = process.cpuUsage(before);
+  return user + system;
+}
+
 /** Resident memory that belongs to no file (Linux). */
 function anonymousBytes(): number {
   const [, kilobytes] = /RssAnon:\s+(\d+)/.exec(readFileSync("/proc/self/status", "utf8"))!;
@@ -217,10 +225,10 @@ describe("weights in files", () => {
         expect(await session.run({ x: ones(rows) })).toEqual(expected);
         sessions.push(session);
       }
-      const held = (anonymousBytes() - before) / size;
+      const held = (anonymousBytes() - before) / size; // the heap of JavaScript moves it as well: 32 MB is one copy
       for (const session of sessions) await session[Symbol.asyncDispose]();
-      expect(held).toBeGreaterThan(copies - 0.4);
-      expect(held).toBeLessThan(copies + 0.4);
+      expect(held).toBeGreaterThan(copies - 0.6);
+      expect(held).toBeLessThan(copies + 0.6);
     },
   );
 });
@@ -230,33 +238,31 @@ describe("runs", () => {
     await using session = await runtime.session(chainModel(LONG.size, LONG.length));
     const x = eye(LONG.size);
     let ticks = 0;
-    const timer = setInterval(() => ticks++, 5);
-    const start = performance.now();
+    const timer = setInterval(() => ticks++, 1);
     const { y } = await session.run({ x });
-    const elapsed = performance.now() - start;
     clearInterval(timer);
     expect(y).toEqual(x);
-    expect(ticks).toBeGreaterThan(elapsed / 5 / 4);
-    expect(ticks).toBeGreaterThan(3);
+    expect(ticks).toBeGreaterThan(5); // a blocking run lets none fire
   });
 
   test("an abort stops a run at the next operator, with the signal's reason; the session stays usable", async () => {
-    await using session = await runtime.session(chainModel(LONG.size, LONG.length * 8));
+    await using session = await runtime.session(chainModel(LONG.size, LONG.length * 4));
     using x = runtime.value(eye(LONG.size));
     using y = runtime.empty("f32", [LONG.size, LONG.size]);
     using binding = session.bind().input("x", x).output("y", y);
     const start = performance.now();
-    await binding.run();
-    const whole = performance.now() - start;
+    const work = await processorTime(() => binding.run());
+    const duration = performance.now() - start;
     const runs: ((signal: AbortSignal) => Promise<unknown>)[] = [
       (signal) => session.run({ x }, { signal }),
       (signal) => binding.run({ signal }),
     ];
     for (const run of runs) {
       const reason = new Error("the user went away");
-      const began = performance.now();
-      await expect(run(abortAfter(whole / 10, reason))).rejects.toBe(reason);
-      expect(performance.now() - began).toBeLessThan(whole * 0.7);
+      const done = await processorTime(() =>
+        expect(run(abortAfter(duration / 10, reason))).rejects.toBe(reason),
+      );
+      expect(done).toBeLessThan(work * 0.7);
     }
     y.write(f32([LONG.size, LONG.size], new Float32Array(LONG.size ** 2)));
     await binding.run();
