@@ -1,11 +1,8 @@
 import { f32 } from "../core/array.ts";
 import { ShapeError } from "../core/errors.ts";
+import { IMAGENET_MEAN, IMAGENET_STD } from "../core/imagenet.ts";
 import { constant, type Tensor } from "../graph/tensor.ts";
 import { add, cast, mul, rearrange } from "../ops/index.ts";
-
-/** ImageNet's statistics on the scale 0..1, by channel (not CLIP's). */
-export const IMAGENET_MEAN = [0.485, 0.456, 0.406] as const;
-export const IMAGENET_STD = [0.229, 0.224, 0.225] as const;
 
 /** Pictures u8 [B, S, S, 3] -> normalised pixels f32 [B, 3, S, S], inside the graph: a quarter of the bytes to feed. */
 export function normalizePixels(images: Tensor): Tensor {

@@ -1,10 +1,9 @@
 import { type HostTensor, hostTensor } from "../core/array.ts";
 import { ShapeError } from "../core/errors.ts";
+import { IMAGENET_MEAN, IMAGENET_STD } from "../core/imagenet.ts";
 import type { RgbImage } from "./image.ts";
 
-/** Channel statistics of ImageNet, for samples in [0, 1]: all InternVL models use these, not CLIP's. */
-export const IMAGENET_MEAN = [0.485, 0.456, 0.406] as const;
-export const IMAGENET_STD = [0.229, 0.224, 0.225] as const;
+export { IMAGENET_MEAN, IMAGENET_STD };
 
 /**
  * Pictures of one size as the model's input: f32 [B, 3, H, W], (v / 255 - mean) / std, every step rounded to f32 as
