@@ -6,6 +6,7 @@ import { Rng } from "../src/core/rng.ts";
 import { type AnyOp, applyOp } from "../src/graph/op.ts";
 import { constant, input, type Tensor } from "../src/graph/tensor.ts";
 import { emit } from "../src/onnx/emit.ts";
+import * as fused from "../src/ops/fused.ts";
 import * as ops from "../src/ops/index.ts";
 import { mul, sum } from "../src/ops/index.ts";
 import { createRuntime as createNodeRuntime } from "../src/runtime/ort.node.ts";
@@ -17,7 +18,7 @@ import { REFERENCES } from "./ops/references.ts";
 
 /** Every exported op, by name: a new op is tested by existing, and fails here until it has a reference. */
 const ALL = new Map<string, AnyOp>(
-  [...Object.values(ops), depend]
+  [...Object.values(ops), ...Object.values(fused), depend]
     .filter((v): v is AnyOp => typeof v === "function" && "def" in v)
     .map((op) => [op.def.name, op]),
 );
@@ -27,7 +28,6 @@ const DRAWS = 3;
 
 const runtimes: readonly (readonly [string, () => Promise<Runtime>])[] = [
   ["node", () => createNodeRuntime({ threads: 1 })],
-
 ];
 
 function fill(

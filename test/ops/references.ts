@@ -211,4 +211,40 @@ export const REFERENCES: Readonly<Record<string, Reference>> = {
   causal_mask: (_x, { rows, columns, offset = 0 }) =>
     build([rows, columns], ([r, c]) => (c! <= r! + offset ? 0 : -1.7e38)),
   depend: ([x]) => x!,
+  skip_layer_norm: ([x, skip, weight, bias], attrs) => norm(true)([sumOf(x!, skip!), weight!, bias!], attrs),
+  skip_rms_norm: ([x, skip, weight], attrs) => norm(false)([sumOf(x!, skip!), weight!], attrs),
+  bias_gelu: ([x, bias]) => map((v) => v * 0.5 * (1 + erf(v / Math.SQRT2)))([sumOf(x!, bias!)], {}),
+  gemm: ([x, weight, bias], { transB }) => sumOf(matmul([x!, weight!], { transB }), bias!),
+  multi_head_attention: multiHeadAttention,
+  rotary_embedding: ([x, cos, sin], { heads }) => {
+    const d = x!.shape[2]! / heads;
+    return build(x!.shape, ([b, l, column]) => {
+      const [start, j] = [column! - (column! % d), column! % d];
+      const pair = (k: number) => at(x!, [b!, l!, start + k]);
+      const i = j % (d / 2);
+      const [a, z] = [pair(i), pair(i + d / 2)];
+      const [co, si] = [at(cos!, [l!, i]), at(sin!, [l!, i])];
+      return j < d / 2 ? a * co - z * si : z * co + a * si;
+    });
+  },
 };
+
+const sumOf = (a: Nd, b: Nd): Nd => zip((x, y) => x + y)([a, b], {});
+
+function multiHeadAttention(
+  [q, k, v, mask]: readonly Nd[],
+  { heads, scale, causal }: { heads: number; scale: number; causal?: boolean },
+): Nd {
+  const [d, e] = [q!.shape[2]! / heads, v!.shape[2]! / heads];
+  const keys = k!.shape[1]!;
+  return build([q!.shape[0]!, q!.shape[1]!, v!.shape[2]!], ([b, row, column]) => {
+    const h = Math.floor(column! / e);
+    const scores = Array.from({ length: keys }, (_, j) => {
+      let dot = 0;
+      for (let c = 0; c < d; c++) dot += at(q!, [b!, row!, h * d + c]) * at(k!, [b!, j, h * d + c]);
+      const hidden = causal && j > row! + keys - q!.shape[1]!;
+      return hidden ? -1e30 : dot * scale + (mask ? at(mask, [b!, h, row!, j]) : 0);
+    });
+    return softmaxLine(scores).reduce((s, w, j) => s + w * at(v!, [b!, j, column!]), 0);
+  });
+}

@@ -1,0 +1,195 @@
+import type { Node, Tensor } from "../graph/tensor.ts";
+import {
+  biasGelu,
+  gemm,
+  multiHeadAttention,
+  rotaryEmbedding,
+  skipLayerNorm,
+  skipRmsNorm,
+} from "../ops/fused.ts";
+import { concat, mul, reshape, silu, slice } from "../ops/index.ts";
+import { matmul } from "../ops/matmul.ts";
+import { made, only, type RewriteContext, type Rule, rewrite } from "./rewrite.ts";
+
+/** One kernel where the graph has several ops. Values are the same up to rounding (test/invariants/fused.test.ts). */
+export function fuse(outputs: Readonly<Record<string, Tensor>>): Record<string, Tensor> {
+  return PASSES.reduce<Record<string, Tensor>>((graph, rules) => rewrite(graph, rules), { ...outputs });
+}
+
+/** What stands for a node with one output. */
+const becomes = (node: Node, t: Tensor): ReadonlyMap<Tensor, Tensor> => new Map([[node.outputs[0]!, t]]);
+
+/** x + bias → GELU, before the bias joins its matrix product. */
+const fuseBiasGelu: Rule = (node, c) => {
+  if (node.op.def.name !== "gelu") return undefined;
+  const [x, unflatten] = throughReshape(node.inputs[0]!, c);
+  const sum = only(x, "add", c);
+  const bias = sum?.inputs[1];
+  if (!sum || bias?.rank !== 1 || !unflatten) return undefined;
+  return becomes(node, unflatten(biasGelu(c.now(sum.inputs[0]!), c.now(bias))));
+};
+
+/** A reshape that only this reader sees may be done after an elementwise op instead of before. */
+function throughReshape(t: Tensor, c: RewriteContext): [Tensor, ((y: Tensor) => Tensor) | undefined] {
+  const reshaped = only(t, "reshape", c);
+  if (!reshaped) return [t, c.uses(t) === 1 ? (y) => y : undefined];
+  return [reshaped.inputs[0]!, (y) => reshaped.op(y, reshaped.attrs)];
+}
+
+/** Matrix product and bias. */
+const fuseGemm: Rule = (node, c) => {
+  if (node.op.def.name !== "add") return undefined;
+  const product = only(node.inputs[0], "matmul", c);
+  const bias = node.inputs[1]!;
+  const { transA, transB, alpha } = (product?.attrs ?? {}) as {
+    transA?: boolean;
+    transB?: boolean;
+    alpha?: number;
+  };
+  const [x, weight] = product?.inputs ?? [];
+  const plain = !transA && (alpha ?? 1) === 1 && x?.rank === 2 && weight?.rank === 2 && bias.rank === 1;
+  if (!plain || bias.shape[0] !== node.outputs[0]!.shape[1]) return undefined;
+  return becomes(node, gemm(c.now(x!), c.now(weight!), c.now(bias), { transB: transB ?? false }));
+};
+
+/** Residual sum and normalisation; the sum stays available to its other readers. */
+function residualNorm(name: "layer_norm" | "rms_norm"): Rule {
+  return (node, c) => {
+    if (node.op.def.name !== name) return undefined;
+    const x = node.inputs[0]!;
+    const sum = made(x, "add");
+    const extra = node.outputs.slice(1).some((t) => c.uses(t) > 0);
+    if (
+      !sum ||
+      extra ||
+      made(c.now(x), name === "layer_norm" ? "skip_layer_norm" : "skip_rms_norm") ||
+      sum.inputs.some((t) => t.shape.join() !== x.shape.join())
+    )
+      return undefined;
+    if (x.rank !== 2 && x.rank !== 3) return undefined;
+    const [a, b] = sum.inputs.map(c.now) as [Tensor, Tensor];
+    const [weight, bias] = node.inputs.slice(1).map(c.now) as [Tensor, Tensor];
+    const attrs = node.attrs as { epsilon: number };
+    const outputs = bias
+      ? skipLayerNorm.outputs(a, b, weight, bias, attrs)
+      : skipRmsNorm.outputs(a, b, weight, attrs);
+    return new Map([
+      [node.outputs[0]!, outputs[0]!],
+      [x, outputs[1]!],
+    ]);
+  };
+}
+
+/** Rows of heads side by side [B, L, H·d] and their number. */
+interface HeadRows {
+  readonly rows: Tensor;
+  readonly heads: number;
+}
+
+/** Undoes "B L (H d) -> B H L d", a reshape and a transpose, when t has `readers` readers. */
+function splitHeads(t: Tensor, readers: number, c: RewriteContext): HeadRows | undefined {
+  const moved = c.uses(t) === readers ? made(t, "transpose") : undefined;
+  if (moved?.attrs.perm?.toString() !== "0,2,1,3") return undefined;
+  const reshaped = only(moved.inputs[0], "reshape", c);
+  const rows = reshaped?.inputs[0];
+  const [B, L, heads] = moved.inputs[0]?.shape ?? [];
+  if (rows?.rank !== 3 || typeof heads !== "number" || rows.shape[0] !== B || rows.shape[1] !== L)
+    return undefined;
+  return { rows: c.now(rows), heads };
+}
+
+/** Undoes the splitting of heads, and brings a rotation of the split heads back to the rows. */
+function headRows(t: Tensor, c: RewriteContext): HeadRows | undefined {
+  const turned = matchRotary(t, c);
+  if (!turned) return splitHeads(t, 1, c);
+  const split = splitHeads(turned.x, 2, c);
+  if (!split) return undefined;
+  const { rows, heads } = split;
+  return { rows: rotaryEmbedding(rows, c.now(turned.cos), c.now(turned.sin), { heads }), heads };
+}
+
+/** concat(a·cos − b·sin, b·cos + a·sin) of the halves a and b of x. */
+function matchRotary(t: Tensor, c: RewriteContext): { x: Tensor; cos: Tensor; sin: Tensor } | undefined {
+  const joined = only(t, "concat", c);
+  if (joined?.inputs.length !== 2 || joined.attrs.axis !== 3) return undefined;
+  const [first, second] = joined.inputs.map((s) => only(s, "add", c));
+  const acos = only(first?.inputs[0], "mul", c);
+  const bsin = only(only(first?.inputs[1], "neg", c)?.inputs[0], "mul", c);
+  const bcos = only(second?.inputs[0], "mul", c);
+  const asin = only(second?.inputs[1], "mul", c);
+  if (!acos || !bsin || !bcos || !asin) return undefined;
+  const [a, cos] = acos.inputs as [Tensor, Tensor];
+  const [b, sin] = bsin.inputs as [Tensor, Tensor];
+  const x = made(a, "slice")?.inputs[0];
+  const agrees =
+    bcos.inputs[0] === b && bcos.inputs[1] === cos && asin.inputs[0] === a && asin.inputs[1] === sin;
+  const half = Number(x?.shape[3]) / 2;
+  const halves = isSlice(a, x, 0, half) && isSlice(b, x, half, 2 * half);
+  return x && agrees && halves && cos.rank === 2 ? { x, cos, sin } : undefined;
+}
+
+function isSlice(t: Tensor, x: Tensor | undefined, start: number, end: number): boolean {
+  const node = made(t, "slice");
+  return (
+    node?.inputs[0] === x && node?.attrs.axis === 3 && node.attrs.start === start && node.attrs.end === end
+  );
+}
+
+/** Heads split, scores, mask, softmax, weighted sum and heads merged: one kernel. */
+const fuseAttention: Rule = (node, c) => {
+  if (node.op.def.name !== "reshape" || node.outputs[0]!.rank !== 3) return undefined;
+  const merged = only(node.inputs[0], "transpose", c);
+  if (merged?.attrs.perm?.toString() !== "0,2,1,3") return undefined;
+  const weighted = only(merged.inputs[0], "matmul", c);
+  const weights = only(weighted?.inputs[0], "softmax", c);
+  if (!weighted || weighted.attrs.transA || weighted.attrs.transB || weights?.attrs.axis !== -1)
+    return undefined;
+  const masked = only(weights.inputs[0], "add", c);
+  const scores = only(masked ? masked.inputs[0] : weights.inputs[0], "matmul", c);
+  if (!scores?.attrs.transB || scores.attrs.transA) return undefined;
+  const [q, k] = scores.inputs.map((t) => headRows(t, c));
+  const v = headRows(weighted.inputs[1]!, c);
+  if (!q || !k || !v || q.heads !== k.heads || q.heads !== v.heads) return undefined;
+  const attrs = { heads: q.heads, scale: (scores.attrs.alpha as number | undefined) ?? 1 };
+  const mask = masked?.inputs[1];
+  const causal = made(mask, "causal_mask");
+  if (causal && !causal.attrs.offset)
+    return becomes(node, multiHeadAttention(q.rows, k.rows, v.rows, { ...attrs, causal: true }));
+  const wide = mask ? [padRank(c.now(mask))] : [];
+  return becomes(node, multiHeadAttention(q.rows, k.rows, v.rows, ...wide, attrs));
+};
+
+/** A mask with leading axes of size 1 up to rank 4. */
+const padRank = (mask: Tensor): Tensor =>
+  reshape(mask, [...Array.from({ length: 4 - mask.rank }, () => 1), ...mask.shape]);
+
+/** silu(x·Wgᵀ) ⊙ x·Wuᵀ: one matrix product with both weights, which the runtime joins once when it loads them. */
+const fuseGatedMlp: Rule = (node, c) => {
+  if (node.op.def.name !== "mul") return undefined;
+  const activated = only(node.inputs[0], "silu", c);
+  const [gate, up] = [activated?.inputs[0], node.inputs[1]!].map((t) => {
+    const flat = only(t, "reshape", c);
+    return flat && only(flat.inputs[0], "matmul", c);
+  });
+  const [x, gateWeight] = gate?.inputs ?? [];
+  const upWeight = up?.inputs[1];
+  const joinable = [gateWeight, upWeight].every((w) => w?.origin.kind === "param");
+  if (!gate?.attrs.transB || !up?.attrs.transB || !sameSource(up.inputs[0], x) || !joinable) return undefined;
+  const both = matmul(c.now(x!), concat(c.now(gateWeight!), c.now(upWeight!), { axis: 0 }), { transB: true });
+  const width = Number(gateWeight!.shape[0]);
+  const total = width + Number(upWeight!.shape[0]);
+  const part = (start: number, end: number) => slice(both, { axis: 1, start, end });
+  return becomes(node, reshape(mul(silu(part(0, width)), part(width, total)), node.outputs[0]!.shape));
+};
+
+/** Whether two flattenings are of one tensor. */
+const sameSource = (a: Tensor | undefined, b: Tensor | undefined): boolean =>
+  a === b ||
+  (made(a, "reshape")?.inputs[0] !== undefined &&
+    made(a, "reshape")!.inputs[0] === made(b, "reshape")?.inputs[0]);
+
+/** Passes in order; within one, the first rule that applies to a node wins. */
+const PASSES: readonly (readonly Rule[])[] = [
+  [fuseAttention, fuseBiasGelu, fuseGatedMlp],
+  [fuseGemm, residualNorm("layer_norm"), residualNorm("rms_norm")],
+];

@@ -1,0 +1,96 @@
+import { afterAll, describe, expect, test } from "vitest";
+import { f32, type HostTensor, hostTensor, i64, sizeOf } from "../../src/core/array.ts";
+import { Rng } from "../../src/core/rng.ts";
+import { input, type Tensor, topological } from "../../src/graph/tensor.ts";
+import { InternVLC, InternVLConfig } from "../../src/models/internvl_c.ts";
+import { parameters } from "../../src/nn/module.ts";
+import { emit } from "../../src/onnx/emit.ts";
+import { fuse } from "../../src/onnx/fuse.ts";
+import { createRuntime } from "../../src/runtime/ort.node.ts";
+import { expectClose } from "../close.ts";
+
+/** What a graph computes does not change when ops are fused; only how. */
+const ready = createRuntime({ threads: 1 });
+afterAll(async () => (await ready)[Symbol.asyncDispose]());
+
+const VISION = {
+  image_size: 28,
+  patch_size: 7,
+  hidden_size: 48,
+  num_attention_heads: 3,
+  intermediate_size: 80,
+  num_hidden_layers: 2,
+};
+const TEXT = {
+  hidden_size: 32,
+  intermediate_size: 56,
+  num_attention_heads: 2,
+  num_hidden_layers: 2,
+  vocab_size: 50,
+};
+
+const variants = [
+  { norm_type: "rms_norm", qk_normalization: true, qkv_bias: false },
+  { norm_type: "layer_norm", qk_normalization: false, qkv_bias: true },
+] as const;
+
+const names = (t: Tensor) => topological([t]).map((n) => n.op.def.name);
+
+describe.each(variants)("InternVL-C with $norm_type", (variant) => {
+  const config = InternVLConfig.parse({
+    clip_embed_dim: 24,
+    attn_pool_num_heads: 4,
+    vision_config: { ...VISION, ...variant },
+    qllama_config: TEXT,
+  });
+  const model = new InternVLC(config);
+  const rng = new Rng("fused");
+  const random = (shape: readonly number[]): HostTensor<"f32"> =>
+    f32(
+      shape,
+      Float32Array.from({ length: sizeOf(shape) }, () => 0.4 * rng.normal()),
+    );
+  const weights = new Map([...parameters(model)].map(([key, p]) => [key, random(p.shape)]));
+  const image = model.encodeImage(input("pixels", "f32", ["B", 3, 28, 28]));
+  const text = model.encodeText(input("ids", "i64", ["B", "L"]), input("eos", "i64", ["B"]));
+
+  test.each([
+    ["image", image, { pixels: random([3, 3, 28, 28]) }],
+    [
+      "text",
+      text,
+      {
+        ids: hostTensor(
+          "i64",
+          [3, 5],
+          BigInt64Array.from({ length: 15 }, () => BigInt(rng.int(50))),
+        ),
+        eos: i64([3], [4, 2, 0]),
+      },
+    ],
+  ] as const)("%s: the same values", async (_name, output, feeds) => {
+    const runtime = await ready;
+    using set = await runtime.weights(weights);
+    const run = async (graph: Record<string, Tensor>) => {
+      await using session = await runtime.session(emit(graph).bytes, { weights: set });
+      return (await session.run(feeds)).y as HostTensor<"f32">;
+    };
+    expectClose(await run(fuse({ y: output })), await run({ y: output }), { relative: 1e-5 });
+  });
+
+  test("the expected kernels stand in the fused graph", () => {
+    const [fusedImage, fusedText] = [names(fuse({ y: image }).y!), names(fuse({ y: text }).y!)];
+    const count = (list: string[], name: string) => list.filter((n) => n === name).length;
+    expect(count(fusedImage, "multi_head_attention")).toBe(VISION.num_hidden_layers + 1);
+    expect(count(fusedImage, "softmax")).toBe(0);
+    expect(count(fusedImage, "bias_gelu")).toBe(VISION.num_hidden_layers);
+    const skip = variant.norm_type === "rms_norm" ? "skip_rms_norm" : "skip_layer_norm";
+    expect(count(fusedImage, skip)).toBeGreaterThanOrEqual(2 * VISION.num_hidden_layers - 1);
+    expect(count(fusedText, "multi_head_attention")).toBe(TEXT.num_hidden_layers);
+    expect(count(fusedText, "rotary_embedding")).toBe(2 * TEXT.num_hidden_layers);
+    expect(count(fusedText, "causal_mask")).toBe(0);
+    // Two joined products for each layer's gate and up, and none of the separate ones.
+    expect(count(fusedText, "matmul") + count(fusedText, "gemm")).toBe(6 * TEXT.num_hidden_layers + 1);
+    expect(count(fusedText, "skip_rms_norm")).toBe(2 * TEXT.num_hidden_layers);
+  });
+});
