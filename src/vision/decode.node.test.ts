@@ -287,6 +287,7 @@ describe("refusals name the file, what was found and what to do", () => {
       `${path}: expected at most 64000000 pixels, found 20000×20000 = 400000000 (a decompression bomb?); shrink the picture or raise maxPixels`,
     );
     expect(process.memoryUsage().rss - before).toBeLessThan(100 * 2 ** 20);
+    expect(await refusal(tinyPng(20_000, 20_000), { maxPixels: undefined })).toMatch(/at most 64000000/);
     expect(await refusal(tinyPng(5, 5), { maxPixels: 24 })).toMatch(/^picture in memory: .*found 5×5 = 25/);
   });
 

@@ -73,67 +73,66 @@ export async function openPicture(
   source: string | Uint8Array,
   options: DecodeOptions = {},
 ): Promise<OpenedPicture> {
-  const limits = { ...DECODE_LIMITS, ...options };
-  const name = typeof source === "string" ? source : "picture in memory";
-  let bytes = typeof source === "string" ? await readLimited(source, limits.maxBytes) : source;
-  if (bytes.length > limits.maxBytes) throw tooManyBytes(name, bytes.length, limits.maxBytes);
-
-  const sniffed = sniffPicture(bytes);
-  if ("found" in sniffed)
-    throw new MediaError(
-      `${name}: expected a JPEG, PNG, WebP, AVIF, GIF, TIFF or SVG picture, found ${sniffed.found}; convert or remove it`,
-    );
-  if (sniffed.format === "svgz") bytes = await unpackSvg(name, bytes, limits.maxBytes);
-  const vector = sniffed.format === "svg" || sniffed.format === "svgz";
-
-  const header = await sharp(bytes, { limitInputPixels: false })
-    .metadata()
-    .catch((e: unknown) => {
-      throw damaged(name, sniffed.format, e);
-    });
+  // Not a spread: an undefined from untyped code must not take a limit away.
+  const maxPixels = options.maxPixels ?? DECODE_LIMITS.maxPixels;
+  const maxBytes = options.maxBytes ?? DECODE_LIMITS.maxBytes;
+  const timeoutMs = options.timeoutMs ?? DECODE_LIMITS.timeoutMs;
+  const { name, bytes, format } = await readPicture(source, maxBytes);
+  const measuring = sharp(bytes, { limitInputPixels: false }).metadata();
+  const header = await within(timeoutMs, name, format, measuring);
   // A drawing has no pixels of its own: its declared size only sets the proportions when a side is asked for.
-  const density = vector ? vectorDensity(header, limits.vectorSide) : undefined;
+  const density = format === "svg" ? vectorDensity(header, options.vectorSide) : undefined;
   const scale = density === undefined ? 1 : density / CSS_PIXELS_PER_INCH;
   const turned = (header.orientation ?? 1) >= 5;
   const width = Math.max(1, Math.round((turned ? header.height : header.width) * scale));
   const height = Math.max(1, Math.round((turned ? header.width : header.height) * scale));
-  if (width * height > limits.maxPixels)
+  if (width * height > maxPixels)
     throw new MediaError(
-      `${name}: expected at most ${limits.maxPixels} pixels, found ${width}×${height} = ${width * height} (a decompression bomb?); shrink the picture or raise maxPixels`,
+      `${name}: expected at most ${maxPixels} pixels, found ${width}×${height} = ${width * height} (a decompression bomb?); shrink the picture or raise maxPixels`,
     );
   const pipeline = sharp(bytes, {
     // The header's word is checked above; this holds against decoders that see another size than the header's.
-    limitInputPixels: Math.ceil(limits.maxPixels * 1.01) + 65_536,
+    limitInputPixels: Math.ceil(maxPixels * 1.01) + 65_536,
     ignoreIcc: true,
     autoOrient: true,
     failOn: "error",
     ...(density === undefined ? {} : { density }),
-  }).timeout({ seconds: Math.max(1, Math.ceil(limits.timeoutMs / 1000)) });
+  }).timeout({ seconds: Math.max(1, Math.ceil(timeoutMs / 1000)) });
   const cmyk = header.space === "cmyk";
   return {
     pipeline: cmyk
       ? pipeline.pipelineColourspace("cmyk").toColourspace("cmyk")
       : pipeline.flatten({ background: "#ffffff" }).toColourspace("srgb"),
-    format: sniffed.format,
+    format,
     width,
     height,
     name,
     cmyk,
-    timeoutMs: limits.timeoutMs,
+    timeoutMs,
   };
 }
 
 /** Runs a pipeline made from `picture` and returns its pixels as RGB. */
 export async function finishRgb(picture: OpenedPicture, pipeline: Sharp): Promise<RgbImage> {
-  const { name, format, timeoutMs } = picture;
+  const { name, format, timeoutMs, cmyk } = picture;
   const decoding = pipeline.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
+  const { data, info } = await within(timeoutMs, name, format, decoding);
+  return { width: info.width, height: info.height, data: toRgb(data, info.channels, cmyk) };
+}
+
+/** What `work` gives, or a MediaError when it fails or takes too long. */
+async function within<T>(
+  timeoutMs: number,
+  name: string,
+  format: PictureFormat,
+  work: Promise<T>,
+): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new MediaError(tooSlow(name, timeoutMs))), timeoutMs);
   });
   try {
-    const { data, info } = await Promise.race([decoding, timeout]);
-    return { width: info.width, height: info.height, data: toRgb(data, info.channels, picture.cmyk) };
+    return await Promise.race([work, timeout]);
   } catch (e) {
     if (e instanceof MediaError) throw e;
     if (e instanceof Error && /timeout/i.test(e.message)) throw new MediaError(tooSlow(name, timeoutMs));
@@ -141,6 +140,23 @@ export async function finishRgb(picture: OpenedPicture, pipeline: Sharp): Promis
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** The bytes of a picture whose contents are of a format that is decoded; a compressed SVG comes unpacked. */
+async function readPicture(
+  source: string | Uint8Array,
+  maxBytes: number,
+): Promise<{ name: string; bytes: Uint8Array; format: Exclude<PictureFormat, "svgz"> }> {
+  const name = typeof source === "string" ? source : "picture in memory";
+  const bytes = typeof source === "string" ? await readLimited(source, maxBytes) : source;
+  if (bytes.length > maxBytes) throw tooManyBytes(name, bytes.length, maxBytes);
+  const sniffed = sniffPicture(bytes);
+  if ("found" in sniffed)
+    throw new MediaError(
+      `${name}: expected a JPEG, PNG, WebP, AVIF, GIF, TIFF or SVG picture, found ${sniffed.found}; convert or remove it`,
+    );
+  if (sniffed.format !== "svgz") return { name, bytes, format: sniffed.format };
+  return { name, bytes: await unpackSvg(name, bytes, maxBytes), format: "svg" };
 }
 
 /** Reads a regular file of at most `maxBytes`; pipes, devices and folders are refused without being opened. */
