@@ -77,12 +77,12 @@ what \`recipes/nano/fetch.ts\` fetches; the choice is \`recipes/nano/gallery.jso
 
 ## What the nano model has seen of it
 
-${share} % of the pictures were held out of nano's training, by the split that the recipe makes from a hash, not chosen
-for the result. How well search works here says how well it works on *drawings of this kind*; it says nothing
+${share} % of the pictures were held out of nano's training, by the split that the recipe makes from a hash; the choice of
+pictures favours them, and looks. How well search works here says how well it works on *drawings of this kind*; it says nothing
 about photographs. The file names are for people: the model never reads them.
 
-- **Concept held out** (${of("heldout-concepts").length}): no drawing of the thing, by any hand, was in training (a clip-art picture of the
-  same thing under another title may have been).
+- **Concept held out** (${of("heldout-concepts").length}): of an emoji or flag no drawing by any hand was in training, of clip art no clip art of
+  that title. A near thing may have been: another cat's face, an emoji of a bee beside a clip-art bee.
 - **Drawing held out** (${of("heldout-drawings").length}): the concept was in training in other hands' drawings, this one was not.
 - **Trained** (${of("train").length}): the picture itself was in training. Common things people will look for.
 
