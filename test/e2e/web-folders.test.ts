@@ -1,7 +1,26 @@
 import { join } from "node:path";
+import type { Page } from "playwright-core";
 import { expect, test } from "vitest";
 import { patches, put } from "../../src/search/test-support.ts";
 import { disc, openSite, shown } from "./web-support.ts";
+
+/** Everything that the matching elements say from now on: what is on show for a moment is not missed. */
+async function collectTexts(page: Page, selector: string): Promise<() => Promise<string[]>> {
+  await page.evaluate((css) => {
+    const texts = new Set<string>();
+    Object.assign(globalThis, { collectedTexts: texts });
+    const look = () => {
+      for (const element of document.querySelectorAll(css)) texts.add(element.textContent ?? "");
+    };
+    new MutationObserver(look).observe(document.body, {
+      subtree: true,
+      childList: true,
+      characterData: true,
+    });
+  }, selector);
+  return () =>
+    page.evaluate(() => [...(globalThis as unknown as { collectedTexts: Set<string> }).collectedTexts]);
+}
 
 test("a folder is added, watched while it is indexed, searched and removed", async () => {
   await using site = await openSite({ delayMs: 400 });
@@ -16,15 +35,17 @@ test("a folder is added, watched while it is indexed, searched and removed", asy
   await page.keyboard.press("Enter");
   await sheet.getByText(/no such folder/).waitFor();
   await input.fill(folder);
+  const progress = await collectTexts(page, ".job p, #activity-text");
   await sheet.getByRole("button", { name: "Add folder" }).click();
   const entry = sheet.locator(".folders > li", { hasText: "holidays" });
-  await entry.getByText(/\d+ of \d+ · .* pictures\/s/).waitFor();
-  expect(await page.locator("#activity").isVisible()).toBe(true);
   await entry.getByText("Up to date").waitFor();
+  const told = await progress();
+  expect(told).toContainEqual(expect.stringMatching(/^\d+ of \d+ · [\d.]+ pictures\/s · /));
+  expect(told).toContainEqual(expect.stringMatching(/^Indexing holidays: \d+ of \d+/));
   await entry.getByText("91 pictures").waitFor();
   await entry.getByText("1 file could not be read").click();
   await entry.getByText(join(folder, "torn.jpg")).waitFor();
-  await entry.getByText(/found text/).waitFor();
+  await entry.getByText(/expected a .* picture, found/).waitFor();
   await page.keyboard.press("Escape");
   await page.getByRole("searchbox").fill("blue");
   await shown(page, "sea");
@@ -92,5 +113,5 @@ test("the page says when the server has gone", async () => {
   await shown(page, "black");
   await site.server.close();
   await page.getByRole("searchbox").fill("red");
-  await page.getByText("The server does not answer. Is it still running?").waitFor();
+  await page.locator("#message").getByText("The server does not answer. Is it still running?").waitFor();
 });

@@ -61,6 +61,8 @@ export async function openSite(
         ...contextOptions,
       });
       const page = await context.newPage();
+      // A machine that is busy with other tests is slow, not broken.
+      page.setDefaultTimeout(90_000);
       page.on("pageerror", (error) => problems.push(String(error)));
       page.on("console", (message) => {
         // Chromium reports every answer of 400 and more; the tests provoke some.

@@ -110,7 +110,10 @@ test("a chosen picture is searched by, and a file that is none is explained", as
   await shown(page, "yellow");
   const broken = Buffer.from("no picture");
   await page.locator("#file").setInputFiles({ name: "x.png", mimeType: "image/png", buffer: broken });
-  await page.getByText(/expected a picture .* found text/).waitFor();
+  await page
+    .locator("#message")
+    .getByText(/expected a picture .* found/)
+    .waitFor();
   await page.context().close();
 });
 
