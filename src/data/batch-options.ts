@@ -12,6 +12,8 @@ export interface BatchOptions {
   readonly augmentation: Augmentation;
   /** How often each language is drawn; absent: every language of a picture alike. */
   readonly languages?: LanguageWeights;
+  /** Probability of a language's first caption; the others share the rest with it. Default 0. */
+  readonly firstCaptionShare?: number;
   readonly seed: string | number;
   /** First step to deliver, counted from 0 at the beginning of the training. Default 0. */
   readonly startStep?: number;
@@ -57,6 +59,8 @@ export function checkBatchOptions(options: BatchOptions): void {
   };
   range("scale", augmentation.scale, 1);
   if (augmentation.ratio) range("ratio", augmentation.ratio, 100);
+  const first = options.firstCaptionShare ?? 0;
+  if (!(first >= 0 && first <= 1)) problems.push(`firstCaptionShare: expected 0 to 1, found ${first}`);
   const flip = augmentation.flip ?? 0;
   if (!(flip >= 0 && flip <= 1)) problems.push(`augmentation.flip: expected 0 to 1, found ${flip}`);
   for (const [language, weight] of Object.entries(languages ?? {}))

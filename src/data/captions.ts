@@ -26,8 +26,16 @@ const own = (table: LanguageWeights, key: string): number | undefined =>
 export const hasCaption = (item: ManifestItem, table?: LanguageWeights): boolean =>
   drawable(item, table).length > 0;
 
-/** A caption: a language by weight among those that the item has, then one of its texts, all alike. */
-export function drawCaption(item: ManifestItem, table: LanguageWeights | undefined, rng: Rng): string {
+/**
+ * A caption: a language by weight among those that the item has, then its first text with the probability
+ * `firstShare` (manifests put the name of a thing first), else one of all, all alike.
+ */
+export function drawCaption(
+  item: ManifestItem,
+  table: LanguageWeights | undefined,
+  rng: Rng,
+  firstShare = 0,
+): string {
   const choices = drawable(item, table);
   let left = rng.uniform() * choices.reduce((sum, [, weight]) => sum + weight, 0);
   const choice =
@@ -35,5 +43,6 @@ export function drawCaption(item: ManifestItem, table: LanguageWeights | undefin
       left -= weight;
       return left < 0;
     }) ?? choices.at(-1)!;
-  return choice[0][rng.int(choice[0].length)]!;
+  const [texts] = choice;
+  return firstShare > 0 && rng.uniform() < firstShare ? texts[0]! : texts[rng.int(texts.length)]!;
 }

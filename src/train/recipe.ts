@@ -5,12 +5,15 @@ import { PRECISIONS } from "../models/precision.ts";
 
 const positive = z.int().positive();
 const share = z.number().min(0).max(1);
+const belowOne = z.number().min(0).lt(1);
 
-/** A part of a run: stage 1 drops patches for most of it and sees whole pictures at the end (§4.1). */
+/** A part of a run: stage 1 drops patches for most of it and sees larger, whole pictures at the end (§4.1). */
 const phase = z.strictObject({
   steps: positive,
   /** Share of the patches that the vision tower sees. */
   keep_patches: z.number().positive().max(1).default(1),
+  /** Side of the pictures in pixels. Absent: the model's. */
+  image_size: positive.optional(),
 });
 
 const group = z.strictObject({
@@ -21,13 +24,12 @@ const group = z.strictObject({
   lr: z.number().positive(),
 });
 
-/** A training recipe, as written in JSON. Paths are relative to the recipe's folder. */
-export const Recipe = z.strictObject({
+const fields = z.strictObject({
   stage: z.literal("contrastive"),
   /** Where checkpoints, metrics and the trained model go. */
   output: z.string().min(1),
   seed: z.union([z.int(), z.string()]).default(0),
-  /** Architecture, in the published fields; a vocab_size is set by the tokenizer where it is trained here. */
+  /** Architecture, in the published fields; vocab_size becomes the tokenizer's. */
   model: InternVLConfig,
   /** Weights to start from; absent: random. */
   init: z.string().optional(),
@@ -45,6 +47,8 @@ export const Recipe = z.strictObject({
     manifest: z.string().min(1),
     /** How often captions of each language are drawn; "*" stands for the rest. Absent: all alike. */
     languages: z.record(z.string(), z.number().nonnegative()).optional(),
+    /** Probability of a language's first caption, which names the thing; the others share the rest. */
+    first_caption_share: share.default(0),
     augmentation: z
       .strictObject({
         scale: z.tuple([share, share]).default([0.5, 1]),
@@ -59,10 +63,12 @@ export const Recipe = z.strictObject({
   phases: z.array(phase).min(1),
   warmup_steps: z.int().nonnegative(),
   /** Uniform stochastic depth, as in the paper's stage 1. */
-  drop_path: share.default(0),
+  drop_path: belowOne.default(0),
+  /** Recompute each layer's values in the backward pass instead of keeping them: less memory, more time. */
+  recompute: z.boolean().default(false),
   optimizer: z
     .strictObject({
-      betas: z.tuple([share, share]).default([0.9, 0.95]),
+      betas: z.tuple([belowOne, belowOne]).default([0.9, 0.95]),
       epsilon: z.number().positive().default(1e-8),
       weight_decay: z.number().nonnegative().default(0.1),
       max_grad_norm: z.number().positive().default(1),
@@ -90,7 +96,36 @@ export const Recipe = z.strictObject({
     })
     .optional(),
 });
-export type Recipe = z.infer<typeof Recipe>;
+
+/** A training recipe, as written in JSON. Paths are relative to the recipe's folder. */
+export const Recipe = fields.superRefine((recipe, context) => {
+  for (const { path, message } of contradictions(recipe)) context.addIssue({ code: "custom", path, message });
+});
+export type Recipe = z.infer<typeof fields>;
+
+/** Fields that are right alone and wrong together. */
+function* contradictions(recipe: Recipe): Generator<{ path: (string | number)[]; message: string }> {
+  const { patch_size } = recipe.model.vision_config;
+  for (const [i, phase] of recipe.phases.entries())
+    if (imageSizeOf(recipe, phase) % patch_size !== 0)
+      yield {
+        path: ["phases", i, "image_size"],
+        message: `expected a multiple of the patch_size ${patch_size}, found ${imageSizeOf(recipe, phase)}`,
+      };
+  const total = totalSteps(recipe);
+  if (recipe.warmup_steps > total)
+    yield {
+      path: ["warmup_steps"],
+      message: `expected at most the ${total} steps of all phases, found ${recipe.warmup_steps}`,
+    };
+  const names = recipe.optimizer.groups.map((g) => g.name);
+  for (const [i, name] of names.entries())
+    if (names.indexOf(name) < i)
+      yield {
+        path: ["optimizer", "groups", i, "name"],
+        message: `expected a name of its own, found "${name}" again`,
+      };
+}
 
 /** Parses a recipe; throws a ConfigError with all problems. */
 export function parseRecipe(json: unknown, name: string): Recipe {
@@ -103,7 +138,19 @@ export function parseRecipe(json: unknown, name: string): Recipe {
 /** Steps of all phases together. */
 export const totalSteps = (recipe: Recipe): number => recipe.phases.reduce((n, p) => n + p.steps, 0);
 
-/** The index of the phase that step `step` (from 0) belongs to. */
+/** Side of the pictures of a phase in pixels. */
+export const imageSizeOf = ({ model }: Recipe, phase: Recipe["phases"][number]): number =>
+  phase.image_size ?? model.force_image_size ?? model.vision_config.image_size;
+
+/** The architecture at a phase's image size; unchanged where the phase has none of its own. */
+export function modelConfigAt(recipe: Recipe, phase: number): InternVLConfig {
+  const { image_size } = recipe.phases[phase]!;
+  const { model } = recipe;
+  if (image_size === undefined) return model;
+  return { ...model, force_image_size: null, vision_config: { ...model.vision_config, image_size } };
+}
+
+/** The index of the phase that step `step` (from 0) belongs to; −1 after the last. */
 export function phaseAt(recipe: Recipe, step: number): number {
   let end = 0;
   return recipe.phases.findIndex((p) => {
@@ -114,7 +161,8 @@ export function phaseAt(recipe: Recipe, step: number): number {
 
 /**
  * What must be equal for a checkpoint to be continued: everything that has an influence on the weights. Where results
- * go, how often they are saved or measured and how many threads read pictures have none.
+ * go, how often they are saved or measured and how many threads read pictures have none. Recomputation gives the same
+ * values: who runs out of memory may switch it on and go on.
  */
 export function recipeIdentity(recipe: Recipe): string {
   const {
@@ -123,6 +171,7 @@ export function recipeIdentity(recipe: Recipe): string {
     keep_checkpoints: _k,
     evaluation: _e,
     export_precision: _x,
+    recompute: _r,
     data,
     ...rest
   } = recipe;

@@ -206,6 +206,7 @@ class ContrastiveRun {
       size: this.#model.imageSize,
       augmentation: data.augmentation,
       ...(data.languages && { languages: data.languages }),
+      firstCaptionShare: data.first_caption_share,
       seed: `${seed}/batches`,
       startStep,
       workers: data.workers,
