@@ -7,6 +7,7 @@ import { toF32 } from "../core/array.ts";
 import { CheckpointError, ConfigError } from "../core/errors.ts";
 import { InternVLC, InternVLConfig } from "../models/internvl_c.ts";
 import { interpolatePositions } from "../models/interpolate-positions.ts";
+import { publishedModel } from "../models/names.ts";
 import { applyPrecision, type Precision, quantizeTree } from "../models/precision.ts";
 import { parameters } from "../nn/module.ts";
 import { createRuntime } from "../runtime/ort.node.ts";
@@ -72,9 +73,12 @@ export async function openModel(path: string, options: LoadOptions = {}): Promis
 function readConfig(path: string, opened: OpenedCheckpoint): InternVLConfig {
   const { config, published } = opened;
   if (config === undefined) {
-    if (published === "InternVL-14B-224px") return InternVLConfig.parse({});
+    const model = published === undefined ? undefined : publishedModel(published);
+    if (model?.kind === "internvl_c") return model.config;
     throw new CheckpointError(
-      `${path}: no config.json beside the weights, and their shapes are not those of a published InternVL-C; put the model's config.json into the folder`,
+      model === undefined
+        ? `${path}: no config.json beside the weights, and their shapes are not those of a published InternVL-C; put the model's config.json into the folder`
+        : `${path}: expected InternVL-C, found the weights of ${published}, which has no text encoder; give a checkpoint of InternVL-C or -G`,
     );
   }
   const result = InternVLConfig.safeParse(withoutUnused(config));

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { ShapeError } from "../core/errors.ts";
+import { ConfigError } from "../core/errors.ts";
 import { Param, type Tensor } from "../graph/tensor.ts";
 import { dropPath, Identity, LayerNorm, Linear, type Norm, RMSNorm, value } from "../nn/layers.ts";
 import { Module, ModuleList } from "../nn/module.ts";
@@ -19,6 +19,7 @@ import {
   split,
   takeAlong,
 } from "../ops/index.ts";
+import { runLayer } from "./run-layer.ts";
 
 /**
  * InternViT, the vision tower of InternVL (arXiv:2312.14238 §3.2; internvl_chat/internvl/model/internvl_chat/
@@ -66,7 +67,7 @@ export class InternVisionEmbeddings extends Module {
     super();
     const { hidden_size: D, patch_size, image_size } = cfg;
     if (image_size % patch_size !== 0)
-      throw new ShapeError(
+      throw new ConfigError(
         `InternViT: image_size ${image_size} is not a multiple of patch_size ${patch_size}`,
       );
     const normal = { kind: "trunc_normal", std: cfg.initializer_range } as const;
@@ -214,7 +215,7 @@ export class InternVisionModel extends Module {
   constructor(readonly cfg: VisionConfig) {
     super();
     if (cfg.hidden_size % cfg.num_attention_heads !== 0)
-      throw new ShapeError(
+      throw new ConfigError(
         `InternViT: hidden_size ${cfg.hidden_size} is not a multiple of num_attention_heads ${cfg.num_attention_heads}`,
       );
     this.embeddings = new InternVisionEmbeddings(cfg);
@@ -222,13 +223,14 @@ export class InternVisionModel extends Module {
   }
 
   /** Normalised pixels [B, 3, S, S] -> the last hidden state [B, 1 + N, D], class token first. No final norm. */
-  forward(pixels: Tensor, noise: VisionNoise = {}): Tensor {
+  forward(pixels: Tensor, noise: VisionNoise = {}, run = runLayer): Tensor {
     let x = this.embeddings.forward(pixels, noise.keptPatches);
     this.encoder.layers.items.forEach((layer, i) => {
-      const keep =
-        noise.dropPath &&
-        ([branchKeep(noise.dropPath, 2 * i), branchKeep(noise.dropPath, 2 * i + 1)] as const);
-      x = layer.forward(x, keep);
+      const name = `vision_model.encoder.layers.${i}`;
+      const { dropPath: all } = noise;
+      x = all
+        ? run(name, (x, a, m) => layer.forward(x, [a, m]), x, branchKeep(all, 2 * i), branchKeep(all, 2 * i + 1))
+        : run(name, (x) => layer.forward(x), x);
     });
     return x;
   }

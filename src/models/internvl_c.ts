@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { ConfigError } from "../core/errors.ts";
 import { Param, type Tensor } from "../graph/tensor.ts";
 import { LayerNorm, Linear, value } from "../nn/layers.ts";
 import { Module, parameters } from "../nn/module.ts";
@@ -16,6 +17,7 @@ import {
 } from "../ops/index.ts";
 import { InternVisionModel, VisionConfig, type VisionNoise } from "./intern_vit.ts";
 import { LlamaModel, QLlamaConfig } from "./qllama.ts";
+import { runLayer } from "./run-layer.ts";
 
 /**
  * InternVL-C (arXiv:2312.14238 §3.3; clip_benchmark/.../internvl_c_pytorch): InternViT and a LLaMA text encoder
@@ -90,6 +92,10 @@ export class AttentionPoolingBlock extends Module {
 
   constructor(width: number, heads: number, outWidth: number) {
     super();
+    if (width % heads !== 0)
+      throw new ConfigError(
+        `AttentionPoolingBlock: the width ${width} is not a multiple of attn_pool_num_heads ${heads}`,
+      );
     this.norm1_q = new LayerNorm(width, POOL_NORM_EPS);
     this.norm1_k = new LayerNorm(width, POOL_NORM_EPS);
     this.norm1_v = new LayerNorm(width, POOL_NORM_EPS);
@@ -146,16 +152,16 @@ export class InternVLC extends Module {
   }
 
   /** Normalised pixels [B, 3, S, S] -> image embeddings [B, E], not normalised. */
-  encodeImage(pixels: Tensor, noise: VisionNoise = {}): Tensor {
-    return this.clip_projector.forward(this.vision_model.forward(pixels, noise));
+  encodeImage(pixels: Tensor, noise: VisionNoise = {}, run = runLayer): Tensor {
+    return this.clip_projector.forward(this.vision_model.forward(pixels, noise, run));
   }
 
   /**
    * Right-padded ids i64 [B, L] and the position of each text's EOS i64 [B] -> text embeddings [B, E], not
    * normalised. The published rule for the position is (number of ids > 0) − 1.
    */
-  encodeText(ids: Tensor, eos: Tensor): Tensor {
-    const hidden = this.qllama.model.encodeText(ids, MAX_TEXT_TOKENS);
+  encodeText(ids: Tensor, eos: Tensor, run = runLayer): Tensor {
+    const hidden = this.qllama.model.encodeText(ids, MAX_TEXT_TOKENS, run);
     const { B } = dims(ids, "B L");
     const D = this.cfg.qllama_config.hidden_size;
     const at = expand(reshape(eos, [B, 1, 1]), [B, 1, D]);

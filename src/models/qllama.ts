@@ -1,9 +1,11 @@
 import { z } from "zod";
 import { f32 } from "../core/array.ts";
+import { ConfigError } from "../core/errors.ts";
 import { constant, type Tensor } from "../graph/tensor.ts";
 import { Embedding, Linear, RMSNorm } from "../nn/layers.ts";
 import { Module, ModuleList } from "../nn/module.ts";
 import { add, attention, causalMask, dims, mul, rearrange, rotary, silu, slice } from "../ops/index.ts";
+import { runLayer } from "./run-layer.ts";
 
 /**
  * The language side of InternVL: LLaMA-7B with a multilingual vocabulary (internvl_stage2/modeling_qllama.py). Here
@@ -130,6 +132,11 @@ export class LlamaModel extends Module {
 
   constructor(readonly cfg: QLlamaConfig) {
     super();
+    // Rotary angles belong to pairs of channels of a head.
+    if (cfg.hidden_size % (2 * cfg.num_attention_heads) !== 0)
+      throw new ConfigError(
+        `LLaMA: hidden_size ${cfg.hidden_size} is not a multiple of twice num_attention_heads ${cfg.num_attention_heads}`,
+      );
     this.embed_tokens = new Embedding(cfg.vocab_size, cfg.hidden_size);
     this.layers = new ModuleList(
       Array.from({ length: cfg.num_hidden_layers }, () => new LlamaDecoderLayer(cfg)),
@@ -141,17 +148,19 @@ export class LlamaModel extends Module {
    * Causal encoding of right-padded ids i64 [B, L] -> the final norm's output [B, L, D]. Padding needs no mask: no
    * earlier position sees it. `maxLength` bounds L where it is symbolic.
    */
-  encodeText(ids: Tensor, maxLength: number): Tensor {
+  encodeText(ids: Tensor, maxLength: number, run = runLayer): Tensor {
     const { L } = dims(ids, "B L");
     const { hidden_size, num_attention_heads } = this.cfg;
     const table = rotaryTable(typeof L === "number" ? L : maxLength, hidden_size / num_attention_heads);
-    const context: LayerContext = {
-      cos: slice(table.cos, { axis: 0, start: 0, end: L }),
-      sin: slice(table.sin, { axis: 0, start: 0, end: L }),
-      mask: causalMask({ rows: L, columns: L }),
-    };
+    const cos = slice(table.cos, { axis: 0, start: 0, end: L });
+    const sin = slice(table.sin, { axis: 0, start: 0, end: L });
+    const mask = causalMask({ rows: L, columns: L });
     let x = this.embed_tokens.forward(ids);
-    for (const layer of this.layers.items) x = layer.forward(x, context);
+    this.layers.items.forEach((layer, i) => {
+      const forward = (x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) =>
+        layer.forward(x, { cos, sin, mask });
+      x = run(`qllama.model.layers.${i}`, forward, x, cos, sin, mask);
+    });
     return this.norm.forward(x);
   }
 }
