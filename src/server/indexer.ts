@@ -74,6 +74,11 @@ export class Indexer {
     });
   }
 
+  /** Resolves when nothing is queued or being done. */
+  async idle(): Promise<void> {
+    await this.#worker;
+  }
+
   /** Stops indexing; what is committed stays, and the next start goes on from there. */
   async close(): Promise<void> {
     this.#closed = true;

@@ -36,7 +36,8 @@ const PACKAGE_ROOT = fileURLToPath(new URL("../..", import.meta.url));
  */
 export async function loadPage(root: string = PACKAGE_ROOT): Promise<Page> {
   const dir = join(root, "dist", "web");
-  if (existsSync(join(root, "src", "web", "index.html"))) {
+  // Published packages have no vite.config.ts.
+  if (existsSync(join(root, "vite.config.ts"))) {
     const { buildPage } = await import("./page-build.ts");
     await buildPage(root, dir);
   }

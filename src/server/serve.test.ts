@@ -1,8 +1,9 @@
 import { createServer } from "node:http";
 import { connect } from "node:net";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { UsageError } from "../core/errors.ts";
-import { plain } from "../search/test-support.ts";
+import { plain, put } from "../search/test-support.ts";
 import type { Library } from "./ports.ts";
 import { type ServeOptions, serve } from "./serve.ts";
 import { testLibrary } from "./test-support.ts";
@@ -156,6 +157,21 @@ test("too large an upload is refused without reading it all", async () => {
   });
   expect(ok.status).toBe(200);
   await server.close();
+});
+
+test("folders are indexed at the start, and the known ones brought up to date", async () => {
+  await using library = await testLibrary({ colours: ["red"] });
+  await put(library.pictures, { "later.png": await plain("green") });
+  const more = join(library.root, "more");
+  await put(more, { "yellow.png": await plain("yellow") });
+  const server = await start(library.library, { folders: [more] });
+  await server.indexed;
+  const status = await (await fetch(`${server.url}api/status`)).json();
+  expect(status).toMatchObject({ loading: false, pictures: 3, folders: 2 });
+  await server.close();
+  const wrong = await start(library.library, { folders: [join(library.root, "missing")] });
+  await expect(wrong.ready).rejects.toThrow(/no such folder/);
+  await wrong.close();
 });
 
 test("a library that fails to load leaves a server that says so", async () => {

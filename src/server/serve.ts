@@ -37,6 +37,8 @@ export interface RunningServer {
   readonly port: number;
   /** Resolves when searches can be answered; rejects when the library cannot be loaded or a folder is no folder. */
   readonly ready: Promise<void>;
+  /** Resolves when, besides, all folders have been gone through; a folder that failed says so on the page. */
+  readonly indexed: Promise<void>;
   /** Stops listening, finishes requests in flight (within the grace), stops indexing, closes the library. */
   close(): Promise<void>;
 }
@@ -64,14 +66,17 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
   server.maxHeadersCount = 100;
   const port = await listen(server, host, options.port ?? DEFAULT_PORT);
   const ready = startFolders(app.ready, options.folders ?? []);
-  // Whoever does not look at `ready` still sees the failure on the page.
+  const indexed = ready.then(async () => (await app.ready).indexer.idle());
+  // Whoever does not look at these still sees the failure on the page.
   ready.catch(() => {});
+  indexed.catch(() => {});
 
   let closed: Promise<void> | undefined;
   return {
     url: `http://${urlHost(host)}:${port}/`,
     port,
     ready,
+    indexed,
     close: () => (closed ??= shutDown(server, app, options)),
   };
 }
