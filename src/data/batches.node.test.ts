@@ -110,6 +110,13 @@ test("groups are kept apart, broken pictures are reported once by whichever thre
   expect(reports).toEqual([`3 ${join(dir, "gone.png")} true`]);
 });
 
+test("the share of first captions reaches the draw", async () => {
+  const [batch] = await take(1, options({ batchSize: 24, languages: { en: 1 }, firstCaptionShare: 1 }));
+  batch!.texts.forEach((text, slot) => {
+    expect(text).toBe(`picture ${batch!.items[slot]}`);
+  });
+});
+
 test("works ahead as far as asked and no further; an error reaches whoever asks", async () => {
   const copies = await Promise.all(
     items.map(async (item, i) => {

@@ -203,7 +203,7 @@ class ThreadedBatches implements Batches {
   }
 
   #complete({ step, pixels, items, broken }: MadeBatch): TrainingBatch {
-    const { items: all, languages, size, onBroken } = this.#options;
+    const { items: all, languages, firstCaptionShare, size, onBroken } = this.#options;
     for (const { item, reason } of broken)
       if (!this.#reported.has(item)) {
         this.#reported.add(item);
@@ -213,7 +213,9 @@ class ThreadedBatches implements Batches {
     return {
       step,
       pixels: hostTensor("u8", [items.length, size, size, 3], pixels),
-      texts: Array.from(items, (item, slot) => drawCaption(all[item]!, languages, rng.fork(slot))),
+      texts: Array.from(items, (item, slot) =>
+        drawCaption(all[item]!, languages, rng.fork(slot), firstCaptionShare),
+      ),
       items: Array.from(items),
     };
   }
