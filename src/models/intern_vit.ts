@@ -229,7 +229,13 @@ export class InternVisionModel extends Module {
       const name = `vision_model.encoder.layers.${i}`;
       const { dropPath: all } = noise;
       x = all
-        ? run(name, (x, a, m) => layer.forward(x, [a, m]), x, branchKeep(all, 2 * i), branchKeep(all, 2 * i + 1))
+        ? run(
+            name,
+            (x, a, m) => layer.forward(x, [a, m]),
+            x,
+            branchKeep(all, 2 * i),
+            branchKeep(all, 2 * i + 1),
+          )
         : run(name, (x) => layer.forward(x), x);
     });
     return x;

@@ -1,19 +1,14 @@
-import { grad } from "../autodiff/index.ts";
-import { ConfigError } from "../core/errors.ts";
+import { checkpoint, grad } from "../autodiff/index.ts";
 import { input, type Param, paramTensor, type Tensor } from "../graph/tensor.ts";
 import type { InternVLC } from "../models/internvl_c.ts";
 import { normalizePixels } from "../models/pixels.ts";
+import { runLayer } from "../models/run-layer.ts";
 import { contrastiveLoss } from "../nn/losses.ts";
 import { parameters } from "../nn/module.ts";
 import { type EmittedModel, emit } from "../onnx/emit.ts";
+import { fuse } from "../onnx/fuse.ts";
 import { type AdamWOptions, adamw } from "./adamw.ts";
-
-/** Parameters that share a learning rate. */
-export interface ParamGroup {
-  readonly name: string;
-  /** Keys, with * for any characters. */
-  readonly match: readonly string[];
-}
+import { assignGroups, type ParamGroup } from "./param-groups.ts";
 
 export interface ContrastiveStepOptions extends AdamWOptions {
   readonly batchSize: number;
@@ -23,6 +18,8 @@ export interface ContrastiveStepOptions extends AdamWOptions {
   readonly keptPatches?: number;
   /** Whether stochastic depth is an input. */
   readonly dropPath?: boolean;
+  /** Whether each layer's values are recomputed in the backward pass: less memory for more time. */
+  readonly recompute?: boolean;
   /** Every trained parameter belongs to exactly one group; parameters of none are frozen. */
   readonly groups: readonly ParamGroup[];
   /** Weight decay on tensors of two or more dimensions; the rest has none. */
@@ -45,28 +42,34 @@ export interface ContrastiveStep {
 /**
  * Stage 1 of InternVL (arXiv:2312.14238 §4.1) as one graph: forward, backward, clipping by global norm and AdamW.
  * Inputs: images, ids i64 [B, L], eos i64 [B], kept i64 [B, K], drop [2·layers, B, 1, 1], rate.GROUP, correction1,
- * correction2, and the state. Outputs: loss, grad_norm, scale, and the new state.
+ * correction2, the state, and the frozen weights. Outputs: loss, grad_norm, scale, and the new state. Throws a
+ * ConfigError when groups overlap or match nothing.
  */
 export function buildContrastiveStep(model: InternVLC, options: ContrastiveStepOptions): ContrastiveStep {
   const { batchSize: B } = options;
+  const all = [...parameters(model).values()];
+  const groupOf = assignGroups(
+    all.map((p) => p.key),
+    options.groups,
+  );
+  const trained = all.filter((p) => groupOf.has(p.key));
   const S = model.imageSize;
   const layers = model.cfg.vision_config.num_hidden_layers;
   const pixels =
     options.images === "u8"
       ? normalizePixels(input("images", "u8", [B, S, S, 3]))
       : input("images", "f32", [B, 3, S, S]);
+  const noise = {
+    ...(options.keptPatches && { keptPatches: input("kept", "i64", [B, options.keptPatches]) }),
+    ...(options.dropPath && { dropPath: input("drop", "f32", [2 * layers, B, 1, 1]) }),
+  };
+  const run = options.recompute ? checkpoint : runLayer;
   const loss = contrastiveLoss(
-    model.encodeImage(pixels, {
-      ...(options.keptPatches && { keptPatches: input("kept", "i64", [B, options.keptPatches]) }),
-      ...(options.dropPath && { dropPath: input("drop", "f32", [2 * layers, B, 1, 1]) }),
-    }),
-    model.encodeText(input("ids", "i64", [B, "L"]), input("eos", "i64", [B])),
+    model.encodeImage(pixels, noise, run),
+    model.encodeText(input("ids", "i64", [B, "L"]), input("eos", "i64", [B]), run),
     model.scale(),
   );
 
-  const all = [...parameters(model).values()];
-  const groupOf = new Map(all.map((p) => [p, findGroup(p.key, options.groups)]));
-  const trained = all.filter((p) => groupOf.get(p));
   const rates = new Map(options.groups.map((g) => [g.name, input(rateName(g.name), "f32", [])]));
   const gradients = grad(loss, trained.map(paramTensor));
   const scalars = {
@@ -81,7 +84,7 @@ export function buildContrastiveStep(model: InternVLC, options: ContrastiveStepO
       m: input(names.m, "f32", param.shape),
       v: input(names.v, "f32", param.shape),
       gradient: gradients[i]!,
-      rate: rates.get(groupOf.get(param)!)!,
+      rate: rates.get(groupOf.get(param.key)!)!,
       weightDecay: param.shape.length >= 2 ? options.weightDecay : 0,
     };
   });
@@ -94,19 +97,9 @@ export function buildContrastiveStep(model: InternVLC, options: ContrastiveStepO
     outputs[newName(names.m)] = updated[i]!.m;
     outputs[newName(names.v)] = updated[i]!.v;
   });
-  return { model: emit(outputs, { params: "inputs" }), trained, frozen: all.filter((p) => !groupOf.get(p)) };
-}
-
-/** The group whose pattern matches a key. */
-function findGroup(key: string, groups: readonly ParamGroup[]): string | undefined {
-  const matches = groups.filter((g) =>
-    g.match.some((pattern) =>
-      new RegExp(`^${pattern.replace(/[.[\]]/g, "\\$&").replaceAll("*", ".*")}$`).test(key),
-    ),
-  );
-  if (matches.length > 1)
-    throw new ConfigError(
-      `parameter groups: "${key}" belongs to ${matches.map((g) => `"${g.name}"`).join(" and ")}; make the patterns disjoint`,
-    );
-  return matches[0]?.name;
+  return {
+    model: emit(fuse(outputs), { params: "inputs" }),
+    trained,
+    frozen: all.filter((p) => !groupOf.has(p.key)),
+  };
 }

@@ -1,4 +1,6 @@
 import { f32, type HostTensor, zeros } from "../core/array.ts";
+import { CheckpointError } from "../core/errors.ts";
+import { sameShape } from "../core/shape.ts";
 import type { Binding, Runtime, Session, Value } from "../runtime/runtime.ts";
 import { type ContrastiveStep, newName, rateName, stateNames } from "./contrastive-step.ts";
 
@@ -57,7 +59,10 @@ export class Trainer implements AsyncDisposable {
     this.steps = startStep;
   }
 
-  /** `state` is the state after `startStep` steps; `frozen` holds the weights that are only read. */
+  /**
+   * `state` is the state after `startStep` steps; `frozen` holds the weights that are only read. Throws a
+   * CheckpointError when a tensor of the graph is missing or of another shape.
+   */
   static async create(
     runtime: Runtime,
     step: ContrastiveStep,
@@ -69,6 +74,7 @@ export class Trainer implements AsyncDisposable {
       readonly threads?: number;
     },
   ): Promise<Trainer> {
+    checkComplete(step, options.state, options.frozen);
     const session = await runtime.session(step.model.bytes, {
       ...(options.threads && { threads: options.threads }),
     });
@@ -154,4 +160,25 @@ export class Trainer implements AsyncDisposable {
     ])
       v[Symbol.dispose]();
   }
+}
+
+/** Feeding the runtime a wrong shape would end in its own message, which names no file and no way out. */
+function checkComplete(
+  step: ContrastiveStep,
+  state: TrainState,
+  frozen: ReadonlyMap<string, HostTensor>,
+): void {
+  const problems: string[] = [];
+  const check = (name: string, tensor: HostTensor | undefined, shape: readonly number[]) => {
+    if (!tensor) problems.push(`${name}: missing`);
+    else if (tensor.dtype !== "f32" || !sameShape(tensor.shape, shape))
+      problems.push(`${name}: expected f32 [${shape}], found ${tensor.dtype} [${tensor.shape}]`);
+  };
+  for (const { key, shape } of step.trained)
+    for (const name of Object.values(stateNames(key))) check(name, state.get(name), shape);
+  for (const { key, shape } of step.frozen) check(key, frozen.get(key), shape);
+  if (problems.length > 0)
+    throw new CheckpointError(
+      `training state: ${problems.length} tensors do not fit the model (${problems.slice(0, 3).join("; ")}); was the checkpoint written by another version?`,
+    );
 }

@@ -1,0 +1,39 @@
+import { open, rename } from "node:fs/promises";
+import { join } from "node:path";
+import type { HostTensor } from "../core/array.ts";
+import { InternVLC, type InternVLConfig } from "../models/internvl_c.ts";
+import { applyPrecision, type Precision } from "../models/precision.ts";
+import { parameters } from "../nn/module.ts";
+import { writeSafetensors } from "../weights/write-safetensors.node.ts";
+
+/**
+ * Writes a trained model into `folder` in the published layout: config.json, then model.safetensors, each whole or not
+ * at all. `weights` are f32 and may hold more than the model's keys.
+ */
+export async function exportModel(
+  folder: string,
+  config: InternVLConfig,
+  weights: ReadonlyMap<string, HostTensor>,
+  { precision, maxTextTokens }: { readonly precision: Precision; readonly maxTextTokens: number },
+): Promise<void> {
+  const model = new InternVLC(config);
+  const trained = new Map([...parameters(model).keys()].map((key) => [key, weights.get(key)!]));
+  const stored = await applyPrecision(model, trained, precision, async (source) => source as HostTensor);
+  const quantized = precision === "w8" || precision === "w4";
+  const json = { ...config, max_text_tokens: maxTextTokens, ...(quantized && { precision }) };
+  await writeWhole(join(folder, "config.json"), `${JSON.stringify(json, null, 2)}\n`);
+  await writeSafetensors(join(folder, "model.safetensors"), stored);
+}
+
+/** Writes a small file, whole or not at all. */
+export async function writeWhole(path: string, contents: string | Uint8Array): Promise<void> {
+  const partial = `${path}.partial`;
+  const file = await open(partial, "w");
+  try {
+    await file.writeFile(contents);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(partial, path);
+}
