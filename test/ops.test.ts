@@ -10,6 +10,7 @@ import * as fused from "../src/ops/fused.ts";
 import * as ops from "../src/ops/index.ts";
 import { mul, sum } from "../src/ops/index.ts";
 import { createRuntime as createNodeRuntime } from "../src/runtime/ort.node.ts";
+import { createRuntime as createWebRuntime } from "../src/runtime/ort.web.ts";
 
 import type { Runtime } from "../src/runtime/runtime.ts";
 import { expectClose } from "./close.ts";
@@ -28,6 +29,7 @@ const DRAWS = 3;
 
 const runtimes: readonly (readonly [string, () => Promise<Runtime>])[] = [
   ["node", () => createNodeRuntime({ threads: 1 })],
+  ["web", () => createWebRuntime()],
 ];
 
 function fill(

@@ -58,9 +58,10 @@ class PoolingCrossAttention extends Module {
     width: number,
     readonly heads: number,
     outWidth: number,
+    std: number,
   ) {
     super();
-    const square = () => new Linear(width, width, { bias: false });
+    const square = () => new Linear(width, width, { bias: false, std });
     const bias = () => new Param([width], { kind: "zeros" });
     this.q = square();
     this.k = square();
@@ -68,7 +69,7 @@ class PoolingCrossAttention extends Module {
     this.q_bias = bias();
     this.k_bias = bias();
     this.v_bias = bias();
-    this.proj = new Linear(width, outWidth);
+    this.proj = new Linear(width, outWidth, { std });
   }
 
   /** q [B, 1, D], k and v [B, N, D] -> [B, 1, out] */
@@ -90,7 +91,7 @@ export class AttentionPoolingBlock extends Module {
   readonly norm1_v: LayerNorm;
   readonly cross_attn: PoolingCrossAttention;
 
-  constructor(width: number, heads: number, outWidth: number) {
+  constructor(width: number, heads: number, outWidth: number, std: number) {
     super();
     if (width % heads !== 0)
       throw new ConfigError(
@@ -99,7 +100,7 @@ export class AttentionPoolingBlock extends Module {
     this.norm1_q = new LayerNorm(width, POOL_NORM_EPS);
     this.norm1_k = new LayerNorm(width, POOL_NORM_EPS);
     this.norm1_v = new LayerNorm(width, POOL_NORM_EPS);
-    this.cross_attn = new PoolingCrossAttention(width, heads, outWidth);
+    this.cross_attn = new PoolingCrossAttention(width, heads, outWidth, std);
   }
 
   /** [B, N, D] -> [B, out] */
@@ -135,6 +136,7 @@ export class InternVLC extends Module {
       vision.hidden_size,
       cfg.attn_pool_num_heads,
       cfg.clip_embed_dim,
+      cfg.initializer_range,
     );
     this.qllama = new QLlama(cfg.qllama_config);
     const std = cfg.qllama_config.hidden_size ** -0.5;

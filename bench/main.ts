@@ -1,0 +1,61 @@
+import { Command } from "commander";
+import { isUserError, UsageError } from "../src/core/errors.ts";
+import { createRuntime } from "../src/runtime/ort.node.ts";
+import type { Runtime } from "../src/runtime/runtime.ts";
+import type { BenchResult } from "./pair.ts";
+import { trainStepBf16, trainStepF32 } from "./train-step.ts";
+import { vit300mF32, vit300mW8 } from "./vit-300m.ts";
+
+export interface BenchContext {
+  readonly runtime: Runtime;
+  /** The Python that has the peers installed. */
+  readonly python: string;
+  readonly threads: number;
+  readonly rounds: number;
+  readonly versions: string;
+}
+
+const BENCHES: Readonly<Record<string, (context: BenchContext) => Promise<BenchResult>>> = {
+  "vit-300m-f32": vit300mF32,
+  "vit-300m-w8": vit300mW8,
+  "train-step-vs-f32": trainStepF32,
+  "train-step-vs-bf16": trainStepBf16,
+};
+
+const program = new Command("bench")
+  .description(
+    "Times ours and a peer in turn, in one process tree, and prints the ratio (above 1: ours is faster).",
+  )
+  .argument("[names...]", `which: ${Object.keys(BENCHES).join(", ")} (default: all)`)
+  .option("--json", "one JSON object a line")
+  .option("--rounds <n>", "pairs of runs", Number, 7)
+  .option("--threads <n>", "threads of each side", Number, 2)
+  .addHelpText(
+    "after",
+    "\nThe peers run in the Python that PEER_PYTHON names (default python3), with bench/peers/requirements.txt.",
+  )
+  .action(async (names: string[], options: { json?: true; rounds: number; threads: number }) => {
+    const unknown = names.filter((n) => !(n in BENCHES));
+    if (unknown.length > 0)
+      throw new UsageError(`bench: no ${unknown.join(", ")}; there are ${Object.keys(BENCHES).join(", ")}`);
+    await using runtime = await createRuntime({ threads: options.threads });
+    for (const name of names.length > 0 ? names : Object.keys(BENCHES)) {
+      const result = await BENCHES[name]!({
+        runtime,
+        python: process.env.PEER_PYTHON ?? "python3",
+        threads: options.threads,
+        rounds: options.rounds,
+        versions: runtime.description,
+      });
+      console.log(options.json ? JSON.stringify(result) : readable(result));
+    }
+  });
+
+function readable({ name, ours, peer, ratio, spread, unit, note }: BenchResult): string {
+  return `${name.padEnd(20)} ours ${ours} ${unit}   peer ${peer} ${unit}   ratio ${ratio} (${spread.join("–")})${note ? `   ${note}` : ""}`;
+}
+
+program.parseAsync().catch((error: unknown) => {
+  console.error(isUserError(error) ? error.message : error);
+  process.exitCode = isUserError(error) ? 2 : 1;
+});
