@@ -1,6 +1,9 @@
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
+  // The examples import "internvl" as its users do; here that is the source.
+  resolve: { conditions: ["internvl-source"] },
+  ssr: { resolve: { conditions: ["internvl-source"] } },
   test: {
     include: ["src/**/*.test.ts", "test/**/*.test.ts", "recipes/**/*.test.ts"],
     testTimeout: 120_000,

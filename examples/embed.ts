@@ -1,0 +1,23 @@
+/** How alike are a picture and some texts? `npx tsx examples/embed.ts PICTURE TEXT…` */
+import { fileURLToPath } from "node:url";
+import { loadEmbedder, loadForModel } from "internvl";
+
+const NANO = fileURLToPath(new URL("../nano", import.meta.url));
+
+export async function similarities(picture: string, texts: readonly string[]): Promise<number[]> {
+  await using model = await loadEmbedder(NANO);
+  const [image] = await model.embedImages([
+    await loadForModel(picture, { size: model.imageSize, framing: "squash" }),
+  ]);
+  const embeddings = await model.embedTexts(texts);
+  // Embeddings are unit vectors: their dot product is the cosine.
+  return embeddings.map((text) => text.reduce((sum, v, i) => sum + v * image![i]!, 0));
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const [picture = "", ...texts] = process.argv.slice(2);
+  const cosines = await similarities(picture, texts);
+  texts.forEach((text, i) => {
+    console.log(cosines[i]!.toFixed(3), text);
+  });
+}
