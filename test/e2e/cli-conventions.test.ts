@@ -1,8 +1,11 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { cli, ended, type RunOptions, startCli } from "./cli-process.ts";
+
+// A process takes a third of a second, and ten seconds where many others run.
+vi.setConfig({ testTimeout: 300_000 });
 
 let folder: string;
 let options: RunOptions;

@@ -2,8 +2,11 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { cli, ended, type RunOptions, startCli } from "./cli-process.ts";
+
+// A process takes a third of a second, and ten seconds where many others run.
+vi.setConfig({ testTimeout: 300_000 });
 
 let folder: string;
 let options: RunOptions;
@@ -30,6 +33,10 @@ async function until<T>(ask: () => Promise<T>, wanted: (answer: T) => boolean): 
 test("serve prints its address when it answers, indexes the folders, and stops in order", async () => {
   const child = startCli(["serve", "--folder", "pictures"], options);
   const end = ended(child);
+  let said = "";
+  child.stderr!.on("data", (text: string) => {
+    said += text;
+  });
   const line = await new Promise<string>((resolve) => child.stdout!.once("data", resolve));
   const url = /^internvl is at (http:\/\/localhost:\d+\/)\n$/.exec(line)![1]!;
   const search = async () => {
@@ -42,8 +49,12 @@ test("serve prints its address when it answers, indexes the folders, and stops i
   expect(results[0]!.score).toBeCloseTo(1, 3);
   const page = await fetch(url);
   expect(page.headers.get("content-type")).toMatch(/^text\/html/);
+  await until(
+    async () => said,
+    (text) => text.includes("all folders are indexed"),
+  );
   child.kill("SIGINT");
-  expect(await end).toMatchObject({ code: 0, stderr: "" });
+  expect(await end).toMatchObject({ code: 0, stderr: "all folders are indexed\n" });
   await expect(fetch(url)).rejects.toThrow();
 
   // The folder stayed in the user's own index.

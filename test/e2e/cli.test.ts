@@ -2,9 +2,12 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { parseSafetensors } from "../../src/weights/safetensors.ts";
 import { cli, type RunOptions } from "./cli-process.ts";
+
+// A process takes a third of a second, and ten seconds where many others run.
+vi.setConfig({ testTimeout: 300_000 });
 
 let folder: string;
 let options: RunOptions;

@@ -4,7 +4,7 @@ import type { Command } from "commander";
 import { ConfigError, UsageError } from "../../core/errors.ts";
 import type { Progress as IndexProgress } from "../../search/progress.ts";
 import type { Library } from "../../server/ports.ts";
-import { type Context, printJson, progressOf } from "../context.ts";
+import { type Context, note, printJson, progressOf } from "../context.ts";
 import {
   collect,
   examples,
@@ -76,6 +76,11 @@ async function serveUntilStopped(context: Context, options: ServeOptions): Promi
       bar.clear();
       if (options.json) await printJson(context, { url: server.url });
       else await context.out.write(`internvl is at ${server.url}\n`);
+      const through = server.indexed.then(() =>
+        signal.aborted ? undefined : note(context, "all folders are indexed"),
+      );
+      // A folder that failed is told on the page; the server goes on.
+      through.catch(() => {});
     }
     await aborted(signal);
   } finally {
