@@ -6,7 +6,7 @@ import type { Runtime } from "../src/runtime/runtime.ts";
 import { initialize } from "../src/train/initialize.ts";
 
 export interface EvaluateOptions extends EmitOptions {
-  /** What the graph's inputs are fed with, by name. */
+  /** What the graph's inputs are fed with, by name; a gradient need not read all of them. */
   readonly feeds?: Readonly<Record<string, HostTensor>>;
   /** Values of the parameters by key. */
   readonly weights?: ReadonlyMap<string, HostTensor>;
@@ -22,7 +22,7 @@ export async function evaluate(
   const used = new Map(model.params.map((p) => [p.key, weights.get(p.key)!]));
   using set = await runtime.weights(used);
   await using session = await runtime.session(model.bytes, { weights: set });
-  return await session.run(feeds);
+  return await session.run(Object.fromEntries(session.inputs.map((name) => [name, feeds[name]!])));
 }
 
 /**
