@@ -90,8 +90,9 @@ class Recomputation {
     const map = new Map<Tensor, Tensor>();
     const value = (t: Tensor): Tensor => {
       const inside = t.node !== undefined && members.has(t.node);
-      const computed = t.node !== undefined && t.dtype === "f32";
-      if (!inside && computed && !map.has(t)) map.set(t, depend(t, dy));
+      // Weights and constants stay themselves: a copy of each would cost more than what is recomputed from them alone.
+      const fed = t.node !== undefined || t.origin.kind === "input";
+      if (!inside && fed && t.dtype === "f32" && !map.has(t)) map.set(t, depend(t, dy));
       return map.get(t) ?? t;
     };
     for (const node of members) {

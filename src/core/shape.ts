@@ -33,6 +33,22 @@ function format(p: Polynomial): Dim {
   return terms.map(([m, c]) => (m === "" ? `${c}` : c === 1 ? m : `${c}*${m}`)).join("+");
 }
 
+/**
+ * The canonical form of a size that was written by hand: "B+1" is "1+B". Throws a ShapeError for what is no size: a
+ * negative or broken number, or a name that is not letters, digits and _.
+ */
+export function canonicalDim(where: string, dim: Dim): Dim {
+  const valid =
+    typeof dim === "number"
+      ? Number.isInteger(dim) && dim >= 0
+      : dim.split(/[+*]/).every((factor) => /^-?\d+$|^[A-Za-z_]\w*$/.test(factor));
+  if (!valid)
+    throw new ShapeError(
+      `${where}: ${JSON.stringify(dim)} is no size; expected a whole number, a name such as "B", or a sum of products such as "1+2*N"`,
+    );
+  return dimAdd(dim, 0);
+}
+
 /** a + b. */
 export function dimAdd(a: Dim, b: Dim): Dim {
   const out = parse(a);

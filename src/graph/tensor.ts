@@ -1,7 +1,7 @@
 import { type HostTensor, sizeOf } from "../core/array.ts";
 import type { DType } from "../core/dtype.ts";
 import { ShapeError } from "../core/errors.ts";
-import { type Shape, showShape } from "../core/shape.ts";
+import { canonicalDim, type Shape, showShape } from "../core/shape.ts";
 import type { AnyOp } from "./op.ts";
 
 /** How a parameter starts when a model is trained from scratch. */
@@ -89,7 +89,8 @@ export class Tensor {
 
 /** An input of the graph, fed at every run. Sizes may be symbolic: `input("ids", "i64", ["B", "L"])`. */
 export function input(name: string, dtype: DType, shape: Shape): Tensor {
-  return new Tensor(dtype, shape, { kind: "input", name });
+  const sizes = shape.map((d) => canonicalDim(`input "${name}"`, d));
+  return new Tensor(dtype, sizes, { kind: "input", name });
 }
 
 const paramTensors = new WeakMap<Param, Tensor>();

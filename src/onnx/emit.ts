@@ -52,6 +52,7 @@ export function emit(outputs: Readonly<Record<string, Tensor>>, options: EmitOpt
   }
   for (const node of order) writer.write(node);
   const nodes = writer.finish(outputs);
+  checkNames(inputs, params, Object.keys(outputs));
 
   const paramInputs = options.params === "inputs" ? params : [];
   const model = create(ModelProtoSchema, {
@@ -73,6 +74,21 @@ export function emit(outputs: Readonly<Record<string, Tensor>>, options: EmitOpt
     },
   });
   return { bytes: toBinary(ModelProtoSchema, model), inputs, params };
+}
+
+/** Inputs, parameters and outputs are values of one graph. */
+function checkNames(inputs: readonly Tensor[], params: readonly Param[], outputs: readonly string[]): void {
+  const names = [
+    ...inputs.map((t) => (t.origin as { name: string }).name),
+    ...params.map((p) => p.key),
+    ...outputs,
+  ];
+  const seen = new Set<string>();
+  const doubled = new Set(names.filter((name) => seen.size === seen.add(name).size));
+  if (doubled.size > 0)
+    throw new ShapeError(
+      `emit: inputs, parameters and outputs need different names, found twice: ${[...doubled].join(", ")}; make one tensor of an input and use it in all places`,
+    );
 }
 
 class Writer implements Emitter {

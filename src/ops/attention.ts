@@ -59,7 +59,10 @@ export function repeatHeads(x: Tensor, times: number): Tensor {
 
 /** Rotates halves, pairs (i, i + d/2): x [B, H, L, d]; cos and sin [L, d/2] or broadcastable. */
 export function rotary(x: Tensor, cos: Tensor, sin: Tensor): Tensor {
-  const half = Number(x.shape[3]) / 2;
+  const width = x.shape[3];
+  if (x.rank !== 4 || typeof width !== "number" || width % 2 !== 0)
+    throw new ShapeError(`rotary: [B, H, L, d] with an even d is expected, found ${x}`);
+  const half = width / 2;
   const a = slice(x, { axis: 3, start: 0, end: half });
   const b = slice(x, { axis: 3, start: half, end: 2 * half });
   return concat(add(mul(a, cos), neg(mul(b, sin))), add(mul(b, cos), mul(a, sin)), { axis: 3 });
