@@ -1,19 +1,9 @@
 import { Command } from "commander";
 import { isUserError, UsageError } from "../src/core/errors.ts";
 import { createRuntime } from "../src/runtime/ort.node.ts";
-import type { Runtime } from "../src/runtime/runtime.ts";
-import type { BenchResult } from "./pair.ts";
+import type { BenchContext, BenchResult } from "./pair.ts";
 import { trainStepBf16, trainStepF32 } from "./train-step.ts";
 import { vit300mF32, vit300mW8 } from "./vit-300m.ts";
-
-export interface BenchContext {
-  readonly runtime: Runtime;
-  /** The Python that has the peers installed. */
-  readonly python: string;
-  readonly threads: number;
-  readonly rounds: number;
-  readonly versions: string;
-}
 
 const BENCHES: Readonly<Record<string, (context: BenchContext) => Promise<BenchResult>>> = {
   "vit-300m-f32": vit300mF32,

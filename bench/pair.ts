@@ -4,6 +4,17 @@ import { cpus } from "node:os";
 import { createInterface, type Interface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { UsageError } from "../src/core/errors.ts";
+import type { Runtime } from "../src/runtime/runtime.ts";
+
+/** What a benchmark is given. */
+export interface BenchContext {
+  readonly runtime: Runtime;
+  /** The Python that has the peers installed. */
+  readonly python: string;
+  readonly threads: number;
+  readonly rounds: number;
+  readonly versions: string;
+}
 
 /** What a benchmark prints, one JSON object a line. */
 export interface BenchResult {

@@ -5,8 +5,7 @@ import { parameters } from "../src/nn/module.ts";
 import { buildContrastiveStep } from "../src/train/contrastive-step.ts";
 import { initialize } from "../src/train/initialize.ts";
 import { initialState, Trainer } from "../src/train/trainer.ts";
-import type { BenchContext } from "./main.ts";
-import { type BenchResult, Peer, pair } from "./pair.ts";
+import { type BenchContext, type BenchResult, Peer, pair } from "./pair.ts";
 
 const BATCH = 32;
 const EMBED = 384;

@@ -7,8 +7,7 @@ import { parameters } from "../src/nn/module.ts";
 import { emit } from "../src/onnx/emit.ts";
 import { fuse } from "../src/onnx/fuse.ts";
 import type { Runtime } from "../src/runtime/runtime.ts";
-import type { BenchContext } from "./main.ts";
-import { type BenchResult, Peer, pair } from "./pair.ts";
+import { type BenchContext, type BenchResult, Peer, pair } from "./pair.ts";
 
 /** InternViT-300M-448px with random weights: one picture of 448², 1025 tokens. */
 const CONFIG = VisionConfig.parse({

@@ -24,8 +24,8 @@ export interface EmittedModel {
   readonly params: readonly Param[];
 }
 
-const OPSET = 21n;
-const IR_VERSION = 10n;
+const OPSET = 23n;
+const IR_VERSION = 11n;
 
 /** Writes the graph of the named outputs as an ONNX model. Equal graphs give equal bytes. */
 export function emit(outputs: Readonly<Record<string, Tensor>>, options: EmitOptions = {}): EmittedModel {

@@ -2,6 +2,7 @@ import type { Node, Tensor } from "../graph/tensor.ts";
 import {
   biasGelu,
   gemm,
+  groupedAttention,
   multiHeadAttention,
   rotaryEmbedding,
   skipLayerNorm,
@@ -98,6 +99,19 @@ function splitHeads(t: Tensor, readers: number, c: RewriteContext): HeadRows | u
   return { rows: c.now(rows), heads };
 }
 
+/** Key or value rows, and how many query heads share one of theirs: undoes the repetition of heads (repeatHeads). */
+function keyRows(t: Tensor, c: RewriteContext): (HeadRows & { readonly times: number }) | undefined {
+  const repeated = only(t, "reshape", c);
+  const expanded = only(repeated?.inputs[0], "expand", c);
+  const inserted = only(expanded?.inputs[0], "reshape", c);
+  const single = inserted?.inputs[0];
+  const [B, G, times, L] = expanded?.outputs[0]?.shape ?? [];
+  const groupsOf =
+    single?.rank === 4 && single.shape[0] === B && single.shape[1] === G && single.shape[2] === L;
+  const found = headRows(groupsOf && typeof times === "number" ? single : t, c);
+  return found && { ...found, times: groupsOf ? (times as number) : 1 };
+}
+
 /** Undoes the splitting of heads, and brings a rotation of the split heads back to the rows. */
 function headRows(t: Tensor, c: RewriteContext): HeadRows | undefined {
   const turned = matchRotary(t, c);
@@ -147,16 +161,25 @@ const fuseAttention: Rule = (node, c) => {
   const masked = only(weights.inputs[0], "add", c);
   const scores = only(masked ? masked.inputs[0] : weights.inputs[0], "matmul", c);
   if (!scores?.attrs.transB || scores.attrs.transA) return undefined;
-  const [q, k] = scores.inputs.map((t) => headRows(t, c));
-  const v = headRows(weighted.inputs[1]!, c);
-  if (!q || !k || !v || q.heads !== k.heads || q.heads !== v.heads) return undefined;
-  const attrs = { heads: q.heads, scale: (scores.attrs.alpha as number | undefined) ?? 1 };
+  const q = headRows(scores.inputs[0]!, c);
+  const k = keyRows(scores.inputs[1]!, c);
+  const v = keyRows(weighted.inputs[1]!, c);
+  if (!q || !k || !v || k.times !== v.times || q.heads !== k.heads * k.times || k.heads !== v.heads)
+    return undefined;
   const mask = masked?.inputs[1];
-  const causal = made(mask, "causal_mask");
-  if (causal && !causal.attrs.offset)
-    return becomes(node, multiHeadAttention(q.rows, k.rows, v.rows, { ...attrs, causal: true }));
-  const wide = mask ? [padRank(c.now(mask))] : [];
-  return becomes(node, multiHeadAttention(q.rows, k.rows, v.rows, ...wide, attrs));
+  const causalMask = made(mask, "causal_mask");
+  const causal = causalMask !== undefined && !causalMask.attrs.offset;
+  const rows = [q.rows, k.rows, v.rows, ...(mask && !causal ? [padRank(c.now(mask))] : [])];
+  const attrs = {
+    heads: q.heads,
+    scale: (scores.attrs.alpha as number | undefined) ?? 1,
+    ...(causal && { causal }),
+  };
+  const fused =
+    k.times > 1
+      ? groupedAttention(...rows, { ...attrs, groups: k.heads })
+      : multiHeadAttention(...rows, attrs);
+  return becomes(node, fused);
 };
 
 /** A mask with leading axes of size 1 up to rank 4. */

@@ -139,6 +139,60 @@ export const multiHeadAttention: Op<readonly Tensor[], MultiHeadAttrs> = defineO
   },
 });
 
+interface GroupedAttrs extends MultiHeadAttrs {
+  /** Heads of keys and values; each serves heads / groups query heads in a row. */
+  readonly groups: number;
+}
+
+/**
+ * Attention with fewer key heads than query heads: q [B, Lq, H·d], k [B, Lk, G·d], v [B, Lk, G·e] and an optional
+ * additive mask [.., Lq, Lk] -> [B, Lq, H·e]. Keys and values are not repeated in memory.
+ */
+export const groupedAttention: Op<readonly Tensor[], GroupedAttrs> = defineOp({
+  name: "grouped_attention",
+  infer([q, k, v], { heads, groups }) {
+    const width = Number(q?.shape[2]) / heads;
+    if (
+      q?.rank !== 3 ||
+      k?.rank !== 3 ||
+      v?.rank !== 3 ||
+      Number(k.shape[2]) / groups !== width ||
+      heads % groups !== 0
+    )
+      throw new ShapeError(
+        `grouped_attention: ${q}, ${k} and ${v} do not fit ${heads} heads in ${groups} groups`,
+      );
+    return { dtype: q.dtype, shape: [q.shape[0]!, q.shape[1]!, (Number(v.shape[2]) / groups) * heads] };
+  },
+  vjp: afterDifferentiation,
+  lower: (g, inputs, { heads, groups, scale, causal }) =>
+    g.node("Attention", inputs, {
+      q_num_heads: heads,
+      kv_num_heads: groups,
+      scale: { float: scale },
+      is_causal: causal ? 1 : 0,
+    }),
+  cases(rng) {
+    const [B, L, groups, times, d] = [
+      1 + rng.int(2),
+      draw.size(rng),
+      1 + rng.int(2),
+      2 + rng.int(2),
+      2 * (1 + rng.int(3)),
+    ];
+    const [q, kv] = [
+      [B, L, groups * times * d],
+      [B, L, groups * d],
+    ];
+    const attrs = { heads: groups * times, groups, scale: 0.7 };
+    return [
+      { x: [q, kv, kv], attrs },
+      { x: [q, kv, kv], attrs: { ...attrs, causal: true } },
+      { x: [q, kv, kv, [L, L]], attrs },
+    ];
+  },
+});
+
 /**
  * Rotation of halves by position for heads that lie side by side: x [B, L, H·d], cos and sin [L, d/2]. Positions are
  * 0 … L − 1.

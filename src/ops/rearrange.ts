@@ -68,7 +68,10 @@ export function rearrange(x: Tensor, pattern: string, sizes: Readonly<Record<str
   );
 }
 
-/** Checks the rank and the named sizes of x and returns all sizes by name: `dims(x, "B L D", { D: 64 })`. */
+/**
+ * Checks the rank and the named sizes of x and returns all sizes by name: `dims(x, "B L D", { D: 64 })`. Axes of one
+ * name must be equal.
+ */
 export function dims<const P extends string>(
   x: Tensor,
   pattern: P,
@@ -80,7 +83,8 @@ export function dims<const P extends string>(
       `dims "${pattern}": ${names.length} axes are expected, the tensor is ${showShape(x.shape)}`,
     );
   names.forEach((name, i) => {
-    const wanted = /^\d+$/.test(name) ? Number(name) : sizes[name];
+    // A name that stands twice is one size.
+    const wanted = /^\d+$/.test(name) ? Number(name) : (sizes[name] ?? x.shape[names.indexOf(name)]);
     if (wanted !== undefined && wanted !== x.shape[i])
       throw new ShapeError(
         `dims "${pattern}": ${name} must be ${wanted}, the tensor is ${showShape(x.shape)}`,

@@ -3,9 +3,11 @@ import { f32, type HostTensor, hostTensor, i64, sizeOf } from "../../src/core/ar
 import { Rng } from "../../src/core/rng.ts";
 import { input, type Tensor, topological } from "../../src/graph/tensor.ts";
 import { InternVLC, InternVLConfig } from "../../src/models/internvl_c.ts";
+import { rotaryTable } from "../../src/models/qllama.ts";
 import { parameters } from "../../src/nn/module.ts";
 import { emit } from "../../src/onnx/emit.ts";
 import { fuse } from "../../src/onnx/fuse.ts";
+import { attention, causalMask, rearrange, rotary } from "../../src/ops/index.ts";
 import { createRuntime } from "../../src/runtime/ort.node.ts";
 import { expectClose } from "../close.ts";
 
@@ -92,5 +94,55 @@ describe.each(variants)("InternVL-C with $norm_type", (variant) => {
     // Two joined products for each layer's gate and up, and none of the separate ones.
     expect(count(fusedText, "matmul") + count(fusedText, "gemm")).toBe(6 * TEXT.num_hidden_layers + 1);
     expect(count(fusedText, "skip_rms_norm")).toBe(2 * TEXT.num_hidden_layers);
+  });
+});
+
+describe("attention by itself", () => {
+  const rng = new Rng("grouped");
+  const [B, L, d] = [2, 5, 8];
+  const random = (shape: readonly number[]): HostTensor<"f32"> =>
+    f32(
+      shape,
+      Float32Array.from({ length: sizeOf(shape) }, () => rng.normal()),
+    );
+  const heads = (t: Tensor, H: number) => rearrange(t, "B L (H d) -> B H L d", { H });
+
+  test.each([
+    ["equal heads, a mask by head", 4, 4, "mask", "multi_head_attention"],
+    ["grouped heads, causal and rotary", 4, 2, "causal", "grouped_attention"],
+    ["grouped heads, a mask", 6, 2, "mask", "grouped_attention"],
+    ["one key head", 3, 1, "none", "grouped_attention"],
+  ] as const)("%s", async (_name, H, G, masking, kernel) => {
+    const [q, k, v] = [
+      input("q", "f32", [B, L, H * d]),
+      input("k", "f32", [B, L, G * d]),
+      input("v", "f32", [B, L, G * d]),
+    ];
+    const mask =
+      masking === "mask" ? input("mask", "f32", [1, H, L, L]) : causalMask({ rows: L, columns: L });
+    const table = rotaryTable(L, d);
+    const turn = (t: Tensor) => (masking === "causal" ? rotary(t, table.cos, table.sin) : t);
+    const y = attention(
+      turn(heads(q, H)),
+      turn(heads(k, G)),
+      heads(v, G),
+      masking === "none" ? {} : { mask },
+    );
+    const graph = { y: rearrange(y, "B H L d -> B L (H d)") };
+    const fused = fuse(graph);
+    expect(names(fused.y!)).toContain(kernel);
+    expect(names(fused.y!)).not.toContain("softmax");
+    const feeds = {
+      q: random([B, L, H * d]),
+      k: random([B, L, G * d]),
+      v: random([B, L, G * d]),
+      ...(masking === "mask" && { mask: random([1, H, L, L]) }),
+    };
+    const runtime = await ready;
+    const run = async (outputs: Record<string, Tensor>) => {
+      await using session = await runtime.session(emit(outputs).bytes);
+      return (await session.run(feeds)).y as HostTensor<"f32">;
+    };
+    expectClose(await run(fused), await run(graph), { relative: 1e-5 });
   });
 });

@@ -216,6 +216,17 @@ export const REFERENCES: Readonly<Record<string, Reference>> = {
   bias_gelu: ([x, bias]) => map((v) => v * 0.5 * (1 + erf(v / Math.SQRT2)))([sumOf(x!, bias!)], {}),
   gemm: ([x, weight, bias], { transB }) => sumOf(matmul([x!, weight!], { transB }), bias!),
   multi_head_attention: multiHeadAttention,
+  grouped_attention: ([q, k, v, mask], { groups, ...attrs }) => {
+    const repeat = (x: Nd): Nd => {
+      const d = x.shape[2]! / groups;
+      const times = attrs.heads / groups;
+      return build([x.shape[0]!, x.shape[1]!, d * attrs.heads], ([b, l, c]) => {
+        const head = Math.floor(Math.floor(c! / d) / times);
+        return at(x, [b!, l!, head * d + (c! % d)]);
+      });
+    };
+    return multiHeadAttention([q!, repeat(k!), repeat(v!), ...(mask ? [mask] : [])], attrs);
+  },
   rotary_embedding: ([x, cos, sin], { heads }) => {
     const d = x!.shape[2]! / heads;
     return build(x!.shape, ([b, l, column]) => {
