@@ -1,4 +1,5 @@
 import { f32 } from "../core/array.ts";
+import { staticShape } from "../core/shape.ts";
 import { constant, type Tensor } from "../graph/tensor.ts";
 import { add, dims, div, logSoftmax, matmul, mul, neg, sqrt, square, sum } from "../ops/index.ts";
 
@@ -10,7 +11,7 @@ export function l2Normalize(x: Tensor): Tensor {
 /** Mean over rows of −log softmax at the diagonal: logits [B, B] -> scalar, in nats. */
 function diagonalCrossEntropy(logits: Tensor, axis: number): Tensor {
   const { B } = dims(logits, "B B");
-  const n = Number(B);
+  const [n] = staticShape("contrastiveLoss", [B]) as [number];
   const eye = constant(
     f32(
       [n, n],
