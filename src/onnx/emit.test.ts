@@ -183,12 +183,10 @@ describe("emit", () => {
     parameters(layer, "encoder.layers.0.fc");
     const y = mul(add(layer.forward(x), 0.5), 0.5);
     const { graph } = fromBinary(ModelProtoSchema, emit({ y }).bytes);
-    expect(graph!.node.map((n) => n.name)).toContain("encoder.layers.0.fc/FusedMatMul");
-    expect(graph!.initializer.map((t) => t.name).sort()).toEqual([
-      ...["constant/0", "constant/1", "constant/2"].slice(0, graph!.initializer.length - 2),
-      "encoder.layers.0.fc.bias",
-      "encoder.layers.0.fc.weight",
-    ]);
+    expect(graph!.node.some((n) => n.name.startsWith("encoder.layers.0.fc/"))).toBe(true);
+    const keys = graph!.initializer.map((t) => t.name);
+    expect(keys).toEqual(expect.arrayContaining(["encoder.layers.0.fc.weight", "encoder.layers.0.fc.bias"]));
+    expect(graph!.initializer.filter((t) => t.dims.length === 0)).toHaveLength(1);
     expect(new Set(graph!.node.map((n) => n.name)).size).toBe(graph!.node.length);
   });
 
