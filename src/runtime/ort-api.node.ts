@@ -15,9 +15,11 @@ const STR = "str";
 const INT = "int";
 const SIZE = "size_t";
 const PATH = process.platform === "win32" ? "str16" : "str"; // ORTCHAR_T
-const OUT = koffi.out(koffi.pointer("void *"));
-const INT_OUT = koffi.out(koffi.pointer("int"));
-const SIZE_OUT = koffi.out(koffi.pointer("size_t"));
+// koffi does not export the type of these, and the declarations of a build need a name.
+const out = (type: string): TypeObject => koffi.out(koffi.pointer(type)) as unknown as TypeObject;
+const OUT = out("void *");
+const INT_OUT = out("int");
+const SIZE_OUT = out("size_t");
 
 /**
  * Functions that return a status: their place in `OrtApi` and their parameters. The struct only ever grows at its
