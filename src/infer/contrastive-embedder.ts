@@ -41,8 +41,14 @@ export async function createContrastiveEmbedder(options: ContrastiveEmbedderOpti
   const text = model.encodeText(input("ids", "i64", ["B", "L"]), input("eos", "i64", ["B"]));
   const textGraph = emit(fuse({ embeddings: l2Normalize(text) }));
   const imageSession = await runtime.session(imageGraph.bytes, sessionOptions);
-  const textSession = await runtime.session(textGraph.bytes, sessionOptions);
-  return new ContrastiveEmbedder(options, imageSession, textSession);
+  try {
+    const textSession = await runtime.session(textGraph.bytes, sessionOptions);
+    return new ContrastiveEmbedder(options, imageSession, textSession);
+  } catch (error) {
+    // Weights cannot be released while a session holds them.
+    await imageSession[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 class ContrastiveEmbedder implements Embedder {

@@ -4,7 +4,7 @@ import { basename, dirname, resolve } from "node:path";
 import { z } from "zod";
 import type { HostTensor } from "../core/array.ts";
 import { toF32 } from "../core/array.ts";
-import { CheckpointError, ConfigError } from "../core/errors.ts";
+import { CheckpointError, ConfigError, UsageError } from "../core/errors.ts";
 import { InternVLC, InternVLConfig } from "../models/internvl_c.ts";
 import { interpolatePositions } from "../models/interpolate-positions.ts";
 import { publishedModel } from "../models/names.ts";
@@ -18,6 +18,7 @@ import { loadCheckpoint } from "../weights/load-checkpoint.ts";
 import { type OpenedCheckpoint, openCheckpoint } from "../weights/open-checkpoint.node.ts";
 import { createContrastiveEmbedder } from "./contrastive-embedder.ts";
 import type { Embedder } from "./embedder.ts";
+import { withoutUnused } from "./unused-fields.ts";
 
 export interface LoadOptions {
   /** Threads of the runtime; default: the physical cores. */
@@ -53,21 +54,33 @@ export async function openModel(path: string, options: LoadOptions = {}): Promis
   if (options.imageSize) cfg.force_image_size = options.imageSize;
   const model = new InternVLC(cfg);
   const stored = Extra.parse(opened.config ?? {}).precision;
-  if (stored) quantizeTree(model, stored);
+  if (stored) {
+    if (options.precision !== stored && (options.precision === "w8" || options.precision === "w4"))
+      throw new UsageError(
+        `${path}: its weights are stored as ${stored} and cannot become ${options.precision}; leave the precision out`,
+      );
+    quantizeTree(model, stored);
+  }
   // Shapes only: a weight keeps the dtype of the file and is cast, if at all, where the graph uses it.
   const shapes = new Map([...parameters(model)].map(([key, { shape }]) => [key, { shape }]));
   const loaded = await loadCheckpoint(shapes, opened.checkpoint, {
     ...(opened.keys && { keys: opened.keys }),
     ignore: WITHOUT_QLLAMA,
-    resize: (key, tensor, wanted) =>
-      key.endsWith("position_embedding")
-        ? interpolatePositions(tensor, Math.sqrt(wanted[1]! - 1))
-        : undefined,
+    // Only where it was asked for: a table of another size than the configuration says is a wrong configuration.
+    ...(options.imageSize && { resize: resizePositions }),
   });
   const weights = await applyPrecision(model, loaded, options.precision, (source) =>
     opened.checkpoint.read(source),
   );
   return { model, weights, opened };
+}
+
+/** A position table for another grid; other tensors, and tables of no square grid, are left to be reported. */
+function resizePositions(key: string, tensor: HostTensor, wanted: readonly number[]): HostTensor | undefined {
+  const grid = Math.sqrt((tensor.shape[1] ?? 0) - 1);
+  return key.endsWith("position_embedding") && tensor.shape.length === 3 && Number.isInteger(grid)
+    ? interpolatePositions(tensor, Math.sqrt(wanted[1]! - 1))
+    : undefined;
 }
 
 function readConfig(path: string, opened: OpenedCheckpoint): InternVLConfig {
@@ -87,65 +100,6 @@ function readConfig(path: string, opened: OpenedCheckpoint): InternVLConfig {
       `${path}: config.json is not that of InternVL-C or -G:\n${z.prettifyError(result.error).replace(/^/gm, "  ")}`,
     );
   return result.data;
-}
-
-/** Fields of published configurations that have no influence on the computation, and why. */
-const UNUSED: Readonly<Record<string, readonly string[]>> = {
-  // Bookkeeping of the library that wrote the file; max_txt_len is read by no code (the text limit is 80 tokens).
-  "": [
-    "architectures",
-    "auto_map",
-    "torch_dtype",
-    "transformers_version",
-    "_name_or_path",
-    "_commit_hash",
-    "max_txt_len",
-    "max_text_tokens",
-    "precision",
-    "hidden_size",
-    "use_cache",
-    "output_attentions",
-  ],
-  vision_config: [
-    "architectures",
-    "auto_map",
-    "torch_dtype",
-    "transformers_version",
-    "_name_or_path",
-    "dropout",
-    "attention_dropout",
-    "use_flash_attn",
-    "use_bfloat16",
-    "output_attentions",
-    "output_hidden_states",
-    "return_dict",
-  ],
-  qllama_config: [
-    "architectures",
-    "auto_map",
-    "torch_dtype",
-    "transformers_version",
-    "_name_or_path",
-    "model_type",
-    "use_cache",
-    "num_query_token",
-    "cross_attention_frequency",
-    "output_attentions",
-    "output_hidden_states",
-    "return_dict",
-  ],
-};
-
-function withoutUnused(config: unknown): unknown {
-  if (typeof config !== "object" || config === null) return config;
-  const strip = (value: unknown, fields: readonly string[]): unknown =>
-    typeof value === "object" && value !== null
-      ? Object.fromEntries(Object.entries(value).filter(([k]) => !fields.includes(k)))
-      : value;
-  const top = strip(config, UNUSED[""]!) as Record<string, unknown>;
-  for (const part of ["vision_config", "qllama_config"])
-    if (part in top) top[part] = strip(top[part], UNUSED[part]!);
-  return top;
 }
 
 /**
@@ -175,9 +129,16 @@ export async function loadEmbedder(path: string, options: LoadOptions = {}): Pro
         ...(max_text_tokens && { maxTextTokens: max_text_tokens }),
       }),
     );
-    return Object.assign(Object.create(embedder) as Embedder, {
+    const { id, dimension, imageSize } = embedder;
+    return {
+      id,
+      dimension,
+      imageSize,
+      scale,
+      embedImages: (images, options) => embedder.embedImages(images, options),
+      embedTexts: (texts, options) => embedder.embedTexts(texts, options),
       [Symbol.asyncDispose]: () => stack.dispose(),
-    });
+    };
   } catch (e) {
     await stack.dispose();
     throw e;
