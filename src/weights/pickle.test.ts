@@ -137,3 +137,11 @@ describe("readStateDict", () => {
     expect(() => readStateDict("p", bytes(text))).toThrow(message);
   });
 });
+
+test("one list that is an argument again and again ends in an error, not in hours", () => {
+  const list = `](${"K\x01".repeat(4000)}eq\x000`;
+  const name = "cm\nf\nq\x010";
+  const call = "h\x01h\x00\x85R0";
+  expect(() => read(`${list}${name}${call.repeat(1000)}N.`)).not.toThrow();
+  expect(() => read(`${list}${name}${call.repeat(2001)}N.`)).toThrow(/calls with more than \d+ items/);
+});

@@ -30,6 +30,8 @@ export interface PickleHost {
 /** Limits that a hostile file meets before it has used up memory; a state dict of 100,000 tensors stays below them. */
 export const MAX_PICKLE_BYTES = 32 << 20;
 const MAX_OPS = 4_000_000;
+/** Items that calls may be given in all: one list can be an argument again and again at two bytes each. */
+const MAX_CALL_ITEMS = 8_000_000;
 const MARK = Symbol("mark");
 type Slot = PickleValue | typeof MARK;
 
@@ -57,6 +59,7 @@ class Machine {
   readonly #memo = new Map<number, Slot>();
   readonly #view: DataView;
   #at = 0;
+  #callItems = 0;
 
   constructor(
     readonly where: string,
@@ -209,6 +212,8 @@ class Machine {
         const [callee, args] = this.#popCount(2);
         if (!isObject(callee!) || !Array.isArray(args))
           return this.#fail("a call without a name or arguments");
+        for (const arg of args) this.#callItems += Array.isArray(arg) ? arg.length : 1;
+        if (this.#callItems > MAX_CALL_ITEMS) this.#fail(`calls with more than ${MAX_CALL_ITEMS} items`);
         this.#stack.push(this.host.call(callee, args));
         return true;
       }
