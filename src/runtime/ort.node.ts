@@ -9,6 +9,7 @@ import { loadSession } from "./load-session.node.ts";
 import { NativeSession } from "./native-session.node.ts";
 import { NativeValue, type TensorMemory } from "./native-value.node.ts";
 import { NativeWeights } from "./native-weights.node.ts";
+import type { Pointer } from "./ort-api.node.ts";
 import type { Runtime, Session, SessionOptions, TensorSource, Value, WeightSet } from "./runtime.ts";
 
 export interface RuntimeOptions {
@@ -87,11 +88,20 @@ class NativeRuntime implements Runtime {
     try {
       const asked = { threads: this.threads, ...options };
       const handle = await this.#gate.run(() => loadSession(this.environment, model, weights, asked));
-      const session = new NativeSession(memory, this.#gate, handle, weights, (s) => this.#sessions.delete(s));
+      const session = this.#own(memory, handle, weights);
       this.#sessions.add(session);
       return session;
     } catch (error) {
       weights?.release();
+      throw error;
+    }
+  }
+
+  #own(memory: TensorMemory, handle: Pointer, weights: NativeWeights | undefined): NativeSession {
+    try {
+      return new NativeSession(memory, this.#gate, handle, weights, (s) => this.#sessions.delete(s));
+    } catch (error) {
+      memory.api.release("ReleaseSession", handle); // its signature could not be read: nobody else knows of it
       throw error;
     }
   }
