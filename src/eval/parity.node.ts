@@ -1,8 +1,9 @@
-import { stat } from "node:fs/promises";
-import { join } from "node:path";
+import { readdir, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { grad } from "../autodiff/index.ts";
 import { f32, type HostTensor, i64, toF32 } from "../core/array.ts";
-import { ConfigError, UsageError } from "../core/errors.ts";
+import { CheckpointError, UsageError } from "../core/errors.ts";
+import { sameShape } from "../core/shape.ts";
 import { input, paramTensor, type Tensor } from "../graph/tensor.ts";
 import { type LoadedModel, openModel } from "../infer/load-model.node.ts";
 import { contrastiveLoss } from "../nn/losses.ts";
@@ -13,6 +14,7 @@ import type { Runtime } from "../runtime/runtime.ts";
 import { buildContrastiveStep } from "../train/contrastive-step.ts";
 import { initialState, Trainer } from "../train/trainer.ts";
 import type { Checkpoint } from "../weights/checkpoint.ts";
+import { openCheckpoint } from "../weights/open-checkpoint.node.ts";
 import { openSafetensors } from "../weights/safetensors.node.ts";
 
 /** The file of inputs and expected outputs beside a checkpoint. */
@@ -21,7 +23,10 @@ export const CASE_FILE = "case.safetensors";
 export interface ParityOutput {
   readonly name: string;
   readonly status: "ok" | "fail" | "unsupported";
-  /** Worst absolute difference, and that over the largest expected magnitude; NaN where unsupported. */
+  /**
+   * Worst absolute difference, and that over the largest expected magnitude (for gradients at least a ten-thousandth of
+   * the norm of all); NaN where unsupported.
+   */
   readonly maxAbs: number;
   readonly maxRel: number;
   /** What `maxRel` may be. */
@@ -37,6 +42,15 @@ const TOLERANCE = {
   weights: 1e-3,
 } as const;
 
+/**
+ * Gradients are measured against at least this share of the norm of all. Some are zero but for rounding (a bias on
+ * attention keys shifts all scores of a softmax alike), and noise has no digits to agree in.
+ */
+const GRADIENT_FLOOR = 1e-4;
+
+const STAGE1_GRADIENT = "stage1.grad.";
+const GRADIENT_NORM = "stage1.grad_norm";
+
 /** Tensors of a case that are inputs. */
 const INPUTS = /^(pixel_values|(\w+_)?(text|input|prompt)_ids|.*_ids|.*labels|img_context_token_id)$/;
 
@@ -44,19 +58,20 @@ const INPUTS = /^(pixel_values|(\w+_)?(text|input|prompt)_ids|.*_ids|.*labels|im
 type Computed = ReadonlyMap<string, { readonly actual: HostTensor; readonly tolerance: number }>;
 
 /**
- * Loads the checkpoint in `dir` and compares what it computes in f32 with every expected output of its
- * `case.safetensors`; yields one result an output, in the order of the file. Throws UsageError without a case.
+ * Loads the checkpoint at `path` (a folder, or a file of weights in it) and compares what it computes in f32 with every
+ * expected output of the `case.safetensors` beside it; yields one result an output, in the order of the file. Throws
+ * UsageError without a case, CheckpointError when the weights or the case's inputs do not fit the model.
  */
 export async function* runParity(
-  dir: string,
+  path: string,
   options: { readonly signal?: AbortSignal; readonly threads?: number } = {},
 ): AsyncGenerator<ParityOutput> {
-  const file = join(dir, CASE_FILE);
-  if (!(await stat(file).catch(() => undefined)))
-    throw new UsageError(`${file}: not found; give a folder with a checkpoint and its reference case`);
+  const { file, weights } = await locate(path);
   const reference = await openSafetensors(file);
   const expected = reference.keys.filter((key) => !INPUTS.test(key));
-  const computed = await compute(dir, reference, expected, options);
+  const computed = await compute(weights, reference, expected, options);
+  const norm = reference.tensors.has(GRADIENT_NORM) ? await read(reference, GRADIENT_NORM) : undefined;
+  const floor = norm ? GRADIENT_FLOOR * toF32(norm).data[0]! : 0;
   for (const name of expected) {
     options.signal?.throwIfAborted();
     const result = computed.get(name);
@@ -65,10 +80,29 @@ export async function* runParity(
     else
       yield {
         name,
-        ...compare(result.actual, await read(reference, name), result.tolerance),
+        ...compare(
+          result.actual,
+          await read(reference, name),
+          result.tolerance,
+          name.startsWith(STAGE1_GRADIENT) ? floor : 0,
+        ),
         tolerance: result.tolerance,
       };
   }
+}
+
+/** The case and the weights that belong to it; a folder may hold a single file of weights under any name. */
+async function locate(path: string): Promise<{ file: string; weights: string }> {
+  const isFile = (await stat(path).catch(() => undefined))?.isFile() ?? false;
+  const folder = isFile ? dirname(path) : path;
+  const file = join(folder, CASE_FILE);
+  if (!(await stat(file).catch(() => undefined)))
+    throw new UsageError(`${file}: not found; give a folder with a checkpoint and its reference case`);
+  if (isFile) return { file, weights: path };
+  const names = await readdir(folder);
+  const torch = names.filter((name) => /\.(pth|pt|bin)$/.test(name));
+  const standard = names.some((name) => /^model\.safetensors(\.index\.json)?$/.test(name));
+  return { file, weights: !standard && torch.length === 1 ? join(folder, torch[0]!) : folder };
 }
 
 const read = (checkpoint: Checkpoint, key: string): Promise<HostTensor> =>
@@ -78,11 +112,12 @@ function compare(
   actual: HostTensor,
   expected: HostTensor,
   tolerance: number,
+  floor: number,
 ): Pick<ParityOutput, "status" | "maxAbs" | "maxRel"> {
   const [a, b] = [toF32(actual).data, toF32(expected).data];
   if (a.length !== b.length)
     return { status: "fail", maxAbs: Number.POSITIVE_INFINITY, maxRel: Number.POSITIVE_INFINITY };
-  let [maxAbs, scale] = [0, 0];
+  let [maxAbs, scale] = [0, floor];
   for (let i = 0; i < b.length; i++) {
     const difference = Math.abs(a[i]! - b[i]!);
     if (!(difference <= maxAbs)) maxAbs = Number.isNaN(difference) ? Number.POSITIVE_INFINITY : difference;
@@ -94,26 +129,19 @@ function compare(
 
 /** The outputs of a case that this version can compute; none for a model that it cannot build. */
 async function compute(
-  dir: string,
+  path: string,
   reference: Checkpoint,
   expected: readonly string[],
   options: { readonly threads?: number },
 ): Promise<Computed> {
-  const loaded = await openModel(dir, { precision: "f32" }).catch((e: unknown) => {
-    if (e instanceof ConfigError) return undefined;
-    throw e;
-  });
   const has = (key: string) => reference.tensors.has(key);
-  if (!loaded || !has("pixel_values")) return new Map();
-  await using runtime = await createRuntime(options.threads ? { threads: options.threads } : {});
+  if (!has("pixel_values") || (await isOfAnotherFamily(path))) return new Map();
+  const loaded = await openModel(path, { precision: "f32" });
+  const feeds = await readFeeds(loaded, reference);
   const computed = new Map<string, { actual: HostTensor; tolerance: number }>();
-  const feeds: Record<string, HostTensor> = { pixels: await read(reference, "pixel_values") };
-  if (has("text_ids")) {
-    feeds.ids = await read(reference, "text_ids");
-    feeds.eos = eosPositions(feeds.ids);
-  }
-
   const { graph, gradientOf } = outputsOf(loaded, feeds, expected);
+  if (Object.keys(graph).length === 0) return computed;
+  await using runtime = await createRuntime(options.threads ? { threads: options.threads } : {});
   using weights = await runtime.weights(loaded.weights);
   await using session = await runtime.session(emit(graph).bytes, { weights });
   const inputs = Object.fromEntries(session.inputs.map((name) => [name, feeds[name]!]));
@@ -128,6 +156,36 @@ async function compute(
   return computed;
 }
 
+/** Whether the configuration is that of a model which this version cannot build at all. */
+async function isOfAnotherFamily(path: string): Promise<boolean> {
+  const { config } = await openCheckpoint(path);
+  const type = (config as { readonly model_type?: unknown } | undefined)?.model_type;
+  return type !== undefined && type !== "internvl";
+}
+
+/** The case's inputs, checked: an id outside the vocabulary would end in the runtime, far from its cause. */
+async function readFeeds({ model }: LoadedModel, reference: Checkpoint): Promise<Record<string, HostTensor>> {
+  const problems: string[] = [];
+  const pixels = await read(reference, "pixel_values");
+  const S = model.imageSize;
+  const [B = 0] = pixels.shape;
+  if (pixels.dtype !== "f32" || B === 0 || !sameShape(pixels.shape, [B, 3, S, S]))
+    problems.push(`pixel_values: expected f32 [B, 3, ${S}, ${S}], found ${pixels.dtype} [${pixels.shape}]`);
+  const feeds: Record<string, HostTensor> = { pixels };
+  if (reference.tensors.has("text_ids")) {
+    const ids = await read(reference, "text_ids");
+    const vocabulary = model.cfg.qllama_config.vocab_size;
+    if (ids.dtype !== "i64" || ids.shape.length !== 2 || ids.shape[0] !== B)
+      problems.push(`text_ids: expected i64 [${B}, T], found ${ids.dtype} [${ids.shape}]`);
+    else if ((ids.data as BigInt64Array).some((id) => id < 0n || id >= vocabulary))
+      problems.push(`text_ids: expected ids from 0 to ${vocabulary - 1}, found others`);
+    else Object.assign(feeds, { ids, eos: eosPositions(ids) });
+  }
+  if (problems.length > 0)
+    throw new CheckpointError(`${reference.name}: not a case of this model: ${problems.join("; ")}`);
+  return feeds;
+}
+
 /** The published rule: (number of ids that are not padding) − 1. */
 function eosPositions(ids: HostTensor): HostTensor<"i64"> {
   const [rows, columns] = ids.shape as [number, number];
@@ -140,8 +198,6 @@ function eosPositions(ids: HostTensor): HostTensor<"i64"> {
     ),
   );
 }
-
-const STAGE1_GRADIENT = "stage1.grad.";
 
 function outputsOf({ model }: LoadedModel, feeds: Record<string, HostTensor>, expected: readonly string[]) {
   const S = model.imageSize;
@@ -212,7 +268,7 @@ async function trainFiveSteps(
     ),
     tolerance: TOLERANCE.losses,
   });
-  computed.set("stage1.grad_norm", {
+  computed.set(GRADIENT_NORM, {
     actual: f32([], [results[0]!.gradNorm]),
     tolerance: TOLERANCE.gradients,
   });

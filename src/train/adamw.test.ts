@@ -105,7 +105,7 @@ describe("adamw", () => {
       }));
       const norm = Math.sqrt(gradients.flat().reduce((sum, g) => sum + g * g, 0));
       expectClose(
-        out.norm as { shape: number[]; data: Float32Array },
+        { shape: out.norm!.shape, data: out.norm!.data as Float32Array },
         { shape: [], data: [norm] },
         {
           relative: 1e-6,

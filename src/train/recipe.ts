@@ -162,7 +162,7 @@ export function phaseAt(recipe: Recipe, step: number): number {
 /**
  * What must be equal for a checkpoint to be continued: everything that has an influence on the weights. Where results
  * go, how often they are saved or measured and how many threads read pictures have none. Recomputation gives the same
- * values: who runs out of memory may switch it on and go on.
+ * values up to rounding: who runs out of memory may switch it on and go on.
  */
 export function recipeIdentity(recipe: Recipe): string {
   const {

@@ -63,14 +63,19 @@ async function readJson(path: string): Promise<unknown> {
 
 /** Builds each phase's model to find out before anything is read whether there is one, and what the groups train. */
 function checkModel(recipe: Recipe, path: string): void {
+  const models = naming(`${path}: model: `, () =>
+    recipe.phases.map((_, phase) => new InternVLC(modelConfigAt(recipe, phase))),
+  );
+  naming(`${path}: `, () => assignGroups(parameters(models[0]!).keys(), recipe.optimizer.groups));
+}
+
+/** Puts the place that a recipe's mistake is in before its message. */
+function naming<T>(where: string, check: () => T): T {
   try {
-    recipe.phases.forEach((_, phase) => {
-      assignGroups(parameters(new InternVLC(modelConfigAt(recipe, phase))).keys(), recipe.optimizer.groups);
-    });
+    return check();
   } catch (e) {
     if (!(e instanceof ShapeError || e instanceof ConfigError)) throw e;
-    const where = e instanceof ShapeError ? "model: " : "";
-    throw new ConfigError(`${path}: ${where}${e.message}`, { cause: e });
+    throw new ConfigError(`${where}${e.message}`, { cause: e });
   }
 }
 
