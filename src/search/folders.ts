@@ -1,8 +1,8 @@
 import { opendir, realpath, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { UsageError } from "../core/errors.ts";
 import type { Row } from "./image-table.ts";
-import { isUnder } from "./sql.ts";
+import { isUnder, under } from "./sql.ts";
 import type { IndexedImage } from "./types.ts";
 import { describeFileError, isFileError } from "./walk.ts";
 
@@ -31,6 +31,12 @@ export async function checkFolders(folders: readonly string[], indexDir: string)
 /** Without repetitions and folders inside others. */
 export const outermost = (folders: readonly string[]): string[] =>
   [...new Set(folders)].filter((f, _, all) => !all.some((other) => other !== f && isUnder(f, other)));
+
+/** The condition for rows below a folder as a user names it, through links too: paths in the index are real. */
+export async function below(folder: string | undefined): Promise<string | undefined> {
+  if (folder === undefined) return undefined;
+  return under(await realpath(folder).catch(() => resolve(folder)));
+}
 
 /** A row as users see it; `folders` are the index's. */
 export function toImage(row: Omit<Row, "vector" | "error">, folders: readonly string[]): IndexedImage {

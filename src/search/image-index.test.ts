@@ -77,7 +77,7 @@ test("words and pictures find what they mean; results carry their facts", async 
     dimension: 64,
     exact: true,
   });
-  expect((await w.index.stats()).sizeBytes).toBeGreaterThan(3 * 64 * 4);
+  expect(await w.index.sizeBytes()).toBeGreaterThan(3 * 64 * 4);
 });
 
 test("an update does only what changed", async () => {
@@ -199,6 +199,12 @@ test("links are not followed, neither out of the folder nor round in circles; hi
   await symlink(join(w.root, "outside"), join(w.pictures, "out"));
   await symlink(join(w.root, "outside/secret.png"), join(w.pictures, "in/secret.png"));
   expect(await w.index.update(w.pictures)).toEqual({ ...nothing, added: 1 });
+
+  // A folder may be named by a link to it, as when it was indexed.
+  await symlink(w.pictures, join(w.root, "shortcut"));
+  const named = { folder: join(w.root, "shortcut/in") };
+  expect(await w.index.search({ text: "red", ...named })).toHaveLength(1);
+  expect(await w.index.list(named)).toHaveLength(1);
 
   // Put there after the walk: neither its thumbnail nor the file itself is given out.
   const path = join(w.pictures, "in/a.png");

@@ -2,7 +2,7 @@ import { mkdir, realpath } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { ConfigError, UsageError } from "../core/errors.ts";
 import type { Embedder } from "../infer/embedder.ts";
-import { bytesBelow, checkFolders, outermost, toImage } from "./folders.ts";
+import { below, bytesBelow, checkFolders, outermost, toImage } from "./folders.ts";
 import { ImageTable, type Row } from "./image-table.ts";
 import { IndexLock } from "./lock.ts";
 import { type Manifest, nextTable, readManifest, writeManifest } from "./manifest.ts";
@@ -190,9 +190,13 @@ export class ImageIndex implements AsyncDisposable {
       folders,
       model: this.embedder.id,
       dimension: this.embedder.dimension,
-      sizeBytes: await bytesBelow(this.dir),
       exact: !current || this.#isExact(current.manifest, all.images + all.failed),
     };
+  }
+
+  /** Bytes of the index on disk, thumbnails included. Looks at every file: not for every request. */
+  sizeBytes(): Promise<number> {
+    return bytesBelow(this.dir);
   }
 
   /**
@@ -227,7 +231,7 @@ export class ImageIndex implements AsyncDisposable {
     checkWhole("k", k, 1, MAX_RESULTS);
     checkWhole("offset", offset, 0, MAX_RESULTS);
     checkWhole("offset + k", offset + k, 1, MAX_RESULTS);
-    const where = allOf(folder === undefined ? undefined : under(resolve(folder)), condition);
+    const where = allOf(await below(folder), condition);
     const exact = this.#isExact(manifest, await table.count(where));
     const rows = await rank(table, vector, { count: offset + k, where, exact });
     return rows.slice(offset).map(({ distance, ...row }) => ({
@@ -248,7 +252,7 @@ export class ImageIndex implements AsyncDisposable {
     checkWhole("limit", limit, 1, MAX_PAGE);
     const current = await this.#current();
     if (!current) return { rows: [], folders: [] };
-    const where = allOf(folder === undefined ? undefined : under(resolve(folder)), condition);
+    const where = allOf(await below(folder), condition);
     return { rows: await current.table.page(limit, after, where), folders: current.manifest.folders };
   }
 

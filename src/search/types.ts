@@ -80,8 +80,6 @@ export interface IndexStats {
   /** Embedder.id. */
   readonly model: string;
   readonly dimension: number;
-  /** Bytes on disk, thumbnails included. */
-  readonly sizeBytes: number;
   /** Whether a search over everything compares all pictures. */
   readonly exact: boolean;
 }
