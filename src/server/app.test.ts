@@ -134,6 +134,12 @@ test("originals and thumbnails are served with their true type and no powers", a
     headers: { "if-none-match": image.headers.get("etag")! },
   });
   expect(again.status).toBe(304);
+  const head = await ask(`/api/image?id=${idOf("red.png")}`, { method: "HEAD" });
+  expect([head.status, head.headers.get("content-length"), head.body]).toEqual([
+    200,
+    String((await plain("red")).length),
+    null,
+  ]);
   const thumb = await ask(`/api/thumb?id=${idOf("red.png")}`);
   expect(await sharp(Buffer.from(await thumb.arrayBuffer())).metadata()).toMatchObject({
     format: "webp",

@@ -57,15 +57,15 @@ export function addPictureRoutes(app: Hono<Env>, services: Services): void {
         "Cache-Control": "private, no-cache",
         ETag: etag,
       };
-      if (c.req.header("if-none-match") === etag) {
+      const whole = { ...headers, "Content-Length": String(size) };
+      const known = c.req.header("if-none-match") === etag;
+      // Nobody reads the body of a HEAD request, so a stream would hold the file open.
+      if (known || c.req.method === "HEAD") {
         await file.close();
-        return c.body(null, 304, headers);
+        return known ? c.body(null, 304, headers) : c.body(null, 200, whole);
       }
       const stream = file.createReadStream({ start: 0, signal: c.var.signal });
-      return c.body(Readable.toWeb(stream) as ReadableStream, 200, {
-        ...headers,
-        "Content-Length": String(size),
-      });
+      return c.body(Readable.toWeb(stream) as ReadableStream, 200, whole);
     } catch (error) {
       await file.close();
       throw error;
