@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { UsageError } from "../core/errors.ts";
 import type { Progress } from "../search/progress.ts";
 import { type FolderJob, Indexer } from "./indexer.ts";
 import type { PictureIndex } from "./ports.ts";
@@ -30,6 +31,7 @@ function recordingIndex() {
     async remove(folder: string) {
       log.push(`remove ${folder}`);
     },
+    folders: async () => ["/a", "/b"],
     failures: async () => [{ path: "/a/broken.png", reason: "is broken" }],
   } as unknown as PictureIndex;
   return { index, log, finish: (folder: string, error?: Error) => finishers.get(folder)?.(error) };
@@ -98,6 +100,29 @@ test("removing the folder that is being indexed ends its job", async () => {
   await indexer.remove("/a");
   expect(log).toEqual(["update /a", "remove /a"]);
   expect(indexer.jobs).toEqual([]);
+});
+
+test("removing a folder that waits for its turn only takes it out of the queue", async () => {
+  const { index, log } = recordingIndex();
+  const indexer = new Indexer(index, () => {});
+  indexer.add("/a");
+  indexer.add("/new");
+  await until(() => log.includes("update /a"));
+  await indexer.remove("/new");
+  expect(log).not.toContain("remove /new");
+  expect(indexer.jobs.map((job) => job.folder)).toEqual(["/a"]);
+  await indexer.close();
+});
+
+test("a failure that is the user's to mend is told on the job only", async () => {
+  const { index, log, finish } = recordingIndex();
+  const defects: unknown[] = [];
+  const indexer = new Indexer(index, (error) => defects.push(error));
+  indexer.add("/a");
+  await until(() => log.includes("update /a"));
+  finish("/a", new UsageError("another process writes to the index"));
+  await until(() => indexer.jobs[0]!.state === "failed");
+  expect(defects).toEqual([]);
 });
 
 test("a failed folder keeps its reason and does not stop the next", async () => {

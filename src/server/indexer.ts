@@ -1,4 +1,4 @@
-import { UsageError } from "../core/errors.ts";
+import { isUserError, UsageError } from "../core/errors.ts";
 import type { Progress } from "../search/progress.ts";
 import type { Failure } from "../search/types.ts";
 import type { PictureIndex } from "./ports.ts";
@@ -114,8 +114,14 @@ export class Indexer {
   }
 
   async #removeNow({ folder, resolve, reject }: Removal): Promise<void> {
-    this.#jobs.delete(folder);
-    await this.index.remove(folder).then(resolve, reject);
+    const known = this.#jobs.delete(folder);
+    try {
+      // A folder that was still waiting for its turn is not in the index yet: then there is no more to do.
+      if (!known || (await this.index.folders()).includes(folder)) await this.index.remove(folder);
+      resolve();
+    } catch (error) {
+      reject(error);
+    }
   }
 
   async #indexNow(folder: string, signal: AbortSignal): Promise<void> {
@@ -135,7 +141,7 @@ export class Indexer {
   }
 
   async #fail(folder: string, error: unknown, reporter: Reporter): Promise<void> {
-    this.onDefect(error);
+    if (!isUserError(error)) this.onDefect(error);
     const message = error instanceof Error ? error.message : String(error);
     const report = await reporter.last().catch(() => ({ broken: [] }));
     this.#publish({ folder, state: "failed", ...report, error: message });
