@@ -1,0 +1,132 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { castFloat, type HostTensor, toF32 } from "../../src/core/array.ts";
+import { ConfigError } from "../../src/core/errors.ts";
+import { openModel } from "../../src/infer/load-model.node.ts";
+import type { InternVLC } from "../../src/models/internvl_c.ts";
+import { applyPrecision, type Precision, QUANTIZATION } from "../../src/models/precision.ts";
+import { parameters } from "../../src/nn/module.ts";
+import { createRuntime } from "../../src/runtime/ort.node.ts";
+import type { Runtime } from "../../src/runtime/runtime.ts";
+import { dequantizeBlocks, quantizeBlocks } from "../../src/weights/quantize.ts";
+import { writeSafetensors } from "../../src/weights/write-safetensors.node.ts";
+import { expectClose } from "../close.ts";
+import { evaluate } from "../evaluate.ts";
+import { encoders, TINY_CONFIG, TINY_FEEDS, tinyModel, tinyWeights, worstCosine } from "./tiny-model.ts";
+
+const original = tinyWeights();
+let runtime: Runtime;
+let inF32: Record<string, HostTensor>;
+beforeAll(async () => {
+  runtime = await createRuntime({ threads: 1 });
+  inF32 = await evaluate(runtime, encoders(tinyModel()), { feeds: TINY_FEEDS, weights: original });
+});
+afterAll(() => runtime[Symbol.asyncDispose]());
+
+const inMemory = async (source: unknown) => source as HostTensor;
+
+async function at(precision: Precision): Promise<{ model: InternVLC; weights: Map<string, HostTensor> }> {
+  const model = tinyModel();
+  const weights = await applyPrecision(model, original, precision, inMemory);
+  return { model, weights: weights as Map<string, HostTensor> };
+}
+
+const run = (model: InternVLC, weights: Map<string, HostTensor>) =>
+  evaluate(runtime, encoders(model), { feeds: TINY_FEEDS, weights });
+
+const cosines = (a: Record<string, HostTensor>, b: Record<string, HostTensor>) =>
+  Object.keys(b).map((name) => worstCosine(toF32(a[name]!), toF32(b[name]!)));
+
+describe.each(["f16", "bf16"] as const)("weights stored as %s", (dtype) => {
+  test("give the outputs of f32 weights that were rounded", async () => {
+    const { model, weights } = await at(dtype);
+    expect(new Set([...weights.values()].map((t) => t.dtype))).toEqual(new Set([dtype]));
+    const rounded = new Map([...original].map(([k, t]) => [k, castFloat(castFloat(t, dtype), "f32")]));
+    const expected = await run(tinyModel(), rounded);
+    const actual = await run(model, weights);
+    for (const [name, t] of Object.entries(expected))
+      expectClose(toF32(actual[name]!), toF32(t), { relative: 1e-5, where: name });
+    expect(actual).not.toEqual(inF32);
+  });
+});
+
+/**
+ * Least cosines to f32. Random weights have no outliers, but a random text tower multiplies every error: its residual
+ * stream is nothing but its branches. What the kernel adds to rounding the weights is bounded by itself, below.
+ */
+const BOUNDS = {
+  w8: { image: 0.999, text: 0.999 },
+  w4: { image: 0.97, text: 0.9 },
+} as const;
+
+describe.each(["w8", "w4"] as const)("weights quantised to %s", (precision) => {
+  test.each(["image", "text"] as const)("stay near f32: %s", async (tower) => {
+    const { model, weights } = await at(precision);
+    const actual = await run(model, weights);
+    const cosine = worstCosine(toF32(actual[tower]!), toF32(inF32[tower]!));
+    expect(cosine).toBeGreaterThan(BOUNDS[precision][tower]);
+    expect(cosine).toBeLessThan(1);
+  });
+
+  test("give what f32 products with the rounded weights give, up to 8-bit activations", async () => {
+    const { model, weights } = await at(precision);
+    const { bits, blockSize } = QUANTIZATION[precision];
+    const rounded = new Map(original);
+    for (const key of weights.keys())
+      if (key.endsWith(".codes")) {
+        const name = key.replace(/\.codes$/, "");
+        const options = { bits, blockSize: blockSize as 32 | 128 };
+        rounded.set(name, dequantizeBlocks(quantizeBlocks(toF32(original.get(name)!), options)));
+      }
+    const expected = await run(tinyModel(), rounded);
+    for (const cosine of cosines(await run(model, weights), expected)) expect(cosine).toBeGreaterThan(0.9995);
+  });
+
+  test("are all linear layers of the towers and nothing of the pooling head", async () => {
+    const { weights } = await at(precision);
+    const quantised = [...weights.keys()].filter((k) => k.endsWith(".codes"));
+    // Vision: qkv, proj, fc1, fc2; text: q, k, v, o, gate, up, down; four layers each.
+    expect(quantised).toHaveLength(4 * 4 + 4 * 7);
+    expect(quantised.filter((k) => k.startsWith("clip_projector"))).toEqual([]);
+    for (const key of quantised) expect(weights.has(key.replace(/\.codes$/, ""))).toBe(false);
+  });
+
+  test("saved and loaded are those in memory, bit for bit", async () => {
+    const { model, weights } = await at(precision);
+    const folder = await mkdtemp(join(tmpdir(), "internvl-precision-"));
+    try {
+      await writeSafetensors(join(folder, "model.safetensors"), weights);
+      await writeFile(join(folder, "config.json"), JSON.stringify({ ...TINY_CONFIG, precision }));
+      const loaded = await openModel(folder);
+      const read = new Map<string, HostTensor>();
+      for (const [key, source] of loaded.weights) read.set(key, await loaded.opened.checkpoint.read(source));
+      expect(read).toEqual(new Map([...parameters(model).keys()].map((k) => [k, weights.get(k)])));
+      expect(await run(loaded.model, read)).toEqual(await run(model, weights));
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+});
+
+test("a checkpoint that lacks a weight", async () => {
+  const few = new Map([...original].slice(1));
+  const missing = [...original.keys()][0]!;
+  const apply = () => applyPrecision(tinyModel(), few, undefined, inMemory);
+  await expect(apply()).rejects.toThrow(ConfigError);
+  await expect(apply()).rejects.toThrow(`the weights have no "${missing}"`);
+});
+
+test("without a precision the weights stay as the file holds them, each for itself", async () => {
+  const mixed = new Map([...original].map(([k, t], i) => [k, i % 2 ? castFloat(t, "f16") : t]));
+  const model = tinyModel();
+  const weights = await applyPrecision(model, mixed, undefined, () => {
+    throw new Error("nothing needs to be read");
+  });
+  expect(weights).toEqual(mixed);
+  expect([...parameters(model).values()].map((p) => p.dtype)).toEqual(
+    [...mixed.values()].map((t) => t.dtype),
+  );
+  for (const cosine of cosines(await run(model, mixed), inF32)) expect(cosine).toBeGreaterThan(0.9999);
+});
