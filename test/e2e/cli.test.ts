@@ -134,6 +134,18 @@ describe("embed", () => {
     expect(code).toBe(0);
   });
 
+  test("prints one object with --json, which names what failed", async () => {
+    const { stdout, code } = await run("embed", picture("red"), "mixed/broken.png", "--json");
+    expect(JSON.parse(stdout)).toMatchObject({
+      model: "colours",
+      dimension: 3,
+      results: [{ path: picture("red"), embedding: [1, 0, 0] }],
+      failed: [{ path: "mixed/broken.png" }],
+    });
+    expect(code).toBe(2);
+    expect((await run("embed", "--text", "red", "--json", "-o", "x.npy")).stderr).toMatch(/found both/);
+  });
+
   test("writes .npy and .safetensors", async () => {
     await run("embed", picture("red"), picture("blue"), "-o", "out.npy");
     const npy = await readFile(join(folder, "out.npy"));

@@ -2,10 +2,12 @@ import { extname } from "node:path";
 import { type Command, Option } from "commander";
 import { UsageError } from "../../core/errors.ts";
 import type { Embedder } from "../../infer/embedder.ts";
-import { type Context, note, progressOf } from "../context.ts";
+import { type Context, note, printJson, progressOf } from "../context.ts";
 import {
   collect,
   examples,
+  type JsonOption,
+  jsonOption,
   type ModelOptions,
   modelOption,
   openModel,
@@ -13,7 +15,7 @@ import {
   threadsOption,
 } from "../options.ts";
 
-interface EmbedOptions extends ModelOptions {
+interface EmbedOptions extends ModelOptions, JsonOption {
   readonly text?: readonly string[];
   readonly output?: string;
   readonly framing: "squash" | "crop";
@@ -38,9 +40,11 @@ export function addEmbed(program: Command, context: Context): void {
     .addOption(modelOption(context))
     .addOption(precisionOption())
     .addOption(threadsOption())
+    .addOption(jsonOption())
     .addHelpText(
       "after",
-      `\nOne JSON object a line: { "path" or "text": …, "embedding": [numbers] }. The binary formats hold one
+      `\nOne JSON object a line: { "path" or "text": …, "embedding": [numbers] }; with --json one object for
+all, with the model's name and what failed. The binary formats hold one
 matrix in the order of the arguments; .safetensors also holds the names.
 ${examples(
   "internvl embed photo.jpg",
@@ -56,12 +60,18 @@ interface Embedded {
   readonly embedding: Float32Array;
 }
 
+const jsonOf = ({ name, embedding }: Embedded) => ({ ...name, embedding: [...embedding] });
+
 async function embed(context: Context, files: string[], options: EmbedOptions): Promise<void> {
   const texts = options.text ?? [];
   const format = options.output === undefined ? ".jsonl" : extname(options.output).toLowerCase();
   if (!FORMATS.includes(format))
     throw new UsageError(
       `--output ${options.output}: expected a name that ends in ${FORMATS.join(", ")}, found "${format}"`,
+    );
+  if (options.json && options.output !== undefined)
+    throw new UsageError(
+      "embed: expected --json or --output, found both; --json is for the screen or a pipe",
     );
   if (files.length + texts.length === 0)
     throw new UsageError("embed: nothing to embed; name pictures, or texts with --text");
@@ -71,14 +81,19 @@ async function embed(context: Context, files: string[], options: EmbedOptions): 
   const failed: { error: string }[] = [];
   const stream = embedAll(context, embedder, files, texts, options.framing, failed);
 
-  if (options.output === undefined) {
-    for await (const { name, embedding } of stream)
-      await context.out.write(`${JSON.stringify({ ...name, embedding: [...embedding] })}\n`);
+  if (options.output === undefined && !options.json) {
+    for await (const item of stream) await context.out.write(`${JSON.stringify(jsonOf(item))}\n`);
     throwIfBroken(failed, files.length);
     return;
   }
   const all: Embedded[] = [];
   for await (const item of stream) all.push(item);
+  if (options.output === undefined) {
+    const results = all.map(jsonOf);
+    await printJson(context, { model: embedder.id, dimension: embedder.dimension, results, failed });
+    throwIfBroken(failed, files.length);
+    return;
+  }
   // A matrix with rows missing would be taken for one without.
   throwIfBroken(failed, files.length);
   await writeEmbeddings(options.output, format, all, embedder.id);
@@ -117,7 +132,7 @@ async function writeEmbeddings(
   const data = new Float32Array(all.length * width);
   for (const [i, { embedding }] of all.entries()) data.set(embedding, i * width);
   if (format === ".jsonl") {
-    const lines = all.map(({ name, embedding }) => JSON.stringify({ ...name, embedding: [...embedding] }));
+    const lines = all.map((item) => JSON.stringify(jsonOf(item)));
     await writeFile(file, `${lines.join("\n")}\n`);
   } else if (format === ".npy") {
     const { npyBytes } = await import("../npy.ts");
