@@ -6,6 +6,7 @@ import { UsageError } from "../core/errors.ts";
 import { type App, type AppOptions, createApp } from "./app.ts";
 import { checkFolder } from "./folder-routes.ts";
 import { isLoopback } from "./guard.ts";
+import type { FolderJob } from "./indexer.ts";
 import { loadPage, type Page } from "./page.ts";
 import type { Library } from "./ports.ts";
 
@@ -37,8 +38,8 @@ export interface RunningServer {
   readonly port: number;
   /** Resolves when searches can be answered; rejects when the library cannot be loaded or a folder is no folder. */
   readonly ready: Promise<void>;
-  /** Resolves when, besides, all folders have been gone through; a folder that failed says so on the page. */
-  readonly indexed: Promise<void>;
+  /** Resolves when, besides, all folders have been gone through: with those that failed, and why. */
+  readonly indexed: Promise<readonly FolderJob[]>;
   /** Stops listening, finishes requests in flight (within the grace), stops indexing, closes the library. */
   close(): Promise<void>;
 }
@@ -66,7 +67,11 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
   server.maxHeadersCount = 100;
   const port = await listen(server, host, options.port ?? DEFAULT_PORT);
   const ready = startFolders(app.ready, options.folders ?? []);
-  const indexed = ready.then(async () => (await app.ready).indexer.idle());
+  const indexed = ready.then(async () => {
+    const { indexer } = await app.ready;
+    await indexer.idle();
+    return indexer.jobs.filter((job) => job.state === "failed");
+  });
   // Whoever does not look at these still sees the failure on the page.
   ready.catch(() => {});
   indexed.catch(() => {});

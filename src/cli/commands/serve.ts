@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import type { Command } from "commander";
 import { ConfigError, UsageError } from "../../core/errors.ts";
 import type { Progress as IndexProgress } from "../../search/progress.ts";
+import type { FolderJob } from "../../server/indexer.ts";
 import type { Library } from "../../server/ports.ts";
 import { type Context, note, printJson, progressOf } from "../context.ts";
 import {
@@ -20,6 +21,7 @@ import {
 } from "../options.ts";
 import { defaultIndex, GALLERY, galleryIndex, SHIPPED_MODEL } from "../paths.ts";
 import type { Progress } from "../progress.ts";
+import { visible } from "../terminal.ts";
 
 interface ServeOptions extends ModelOptions, Partial<IndexOptions>, JsonOption {
   readonly gallery?: true;
@@ -76,17 +78,21 @@ async function serveUntilStopped(context: Context, options: ServeOptions): Promi
       bar.clear();
       if (options.json) await printJson(context, { url: server.url });
       else await context.out.write(`internvl is at ${server.url}\n`);
-      const through = server.indexed.then(() =>
-        signal.aborted ? undefined : note(context, "all folders are indexed"),
-      );
-      // A folder that failed is told on the page; the server goes on.
-      through.catch(() => {});
+      // A folder that fails does not stop the server; the page tells of it too.
+      server.indexed
+        .then((failed) => (signal.aborted ? undefined : noteIndexed(context, failed)))
+        .catch(() => {});
     }
     await aborted(signal);
   } finally {
     bar.clear();
     await server.close();
   }
+}
+
+function noteIndexed(context: Context, failed: readonly FolderJob[]): Promise<void> {
+  if (failed.length === 0) return note(context, "all folders are indexed");
+  return note(context, failed.map((job) => visible(`${job.folder}: not indexed: ${job.error}`)).join("\n"));
 }
 
 /** The library behind the server, which shows its indexing on the terminal. */
