@@ -46,6 +46,8 @@ export const NATIVE_KEYS = new KeyMap(
     "qllama.lm_head.weight": "qllama.lm_head.weight",
     [`${TEXT}.{embed_tokens,norm}.weight`]: `${TEXT}.{embed_tokens,norm}.weight`,
     [`${TEXT}.layers.{i}.{self_attn,cross_attn,mlp}.{p}.weight`]: `${TEXT}.layers.{i}.{self_attn,cross_attn,mlp}.{p}.weight`,
+    // Our own quantised checkpoints: a weight is stored as its codes and scales.
+    [`${TEXT}.layers.{i}.{self_attn,mlp}.{p}.weight.{codes,scales}`]: `${TEXT}.layers.{i}.{self_attn,mlp}.{p}.weight.{codes,scales}`,
     [`${TEXT}.layers.{i}.{p}_layernorm.weight`]: `${TEXT}.layers.{i}.{p}_layernorm.weight`,
     "{query_tokens,text_projection,logit_scale}": "{query_tokens,text_projection,logit_scale}",
   },
