@@ -37,7 +37,7 @@ function randomWeights(model: InternVisionModel): Map<string, HostTensor> {
 
 async function tower(runtime: Runtime, precision: Precision) {
   const model = new InternVisionModel(CONFIG);
-  const weights = await applyPrecision(model, randomWeights(model), precision, async (s) => s as HostTensor);
+  const weights = applyPrecision(model, randomWeights(model), precision, async (s) => s as HostTensor);
   const set = await runtime.weights(weights);
   const features = model.forward(input("pixels", "f32", [1, 3, 448, 448]));
   const session = await runtime.session(emit(fuse({ features })).bytes, { weights: set });

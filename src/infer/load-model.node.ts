@@ -29,7 +29,7 @@ export interface LoadOptions {
   readonly imageSize?: number;
 }
 
-/** An InternVL-C checkpoint with its weights placed: in memory or as byte ranges of its files. */
+/** An InternVL-C checkpoint with its weights placed: byte ranges of its files, or made from them when loaded. */
 export interface LoadedModel {
   readonly model: InternVLC;
   readonly weights: Map<string, TensorSource>;
@@ -69,7 +69,7 @@ export async function openModel(path: string, options: LoadOptions = {}): Promis
     // Only where it was asked for: a table of another size than the configuration says is a wrong configuration.
     ...(options.imageSize && { resize: resizePositions }),
   });
-  const weights = await applyPrecision(model, loaded, options.precision, (source) =>
+  const weights = applyPrecision(model, loaded, options.precision, (source) =>
     opened.checkpoint.read(source),
   );
   return { model, weights, opened };

@@ -1,10 +1,12 @@
-import { castFloat, type HostTensor, toF32 } from "../core/array.ts";
+import { type HostTensor, toF32 } from "../core/array.ts";
 import { ConfigError } from "../core/errors.ts";
 import { Linear } from "../nn/layers.ts";
 import { type Module, modules, parameters } from "../nn/module.ts";
 import { type QuantizationSpec, quantizeLinears } from "../nn/quantized.ts";
-import type { TensorSource } from "../runtime/runtime.ts";
-import { quantizeBlocks } from "../weights/quantize.ts";
+import type { LazyTensor, TensorSource } from "../runtime/runtime.ts";
+import { castSource } from "../weights/cast.ts";
+import { firstOf } from "../weights/checkpoint.ts";
+import { type BlockQuantized, quantizeBlocks } from "../weights/quantize.ts";
 
 /**
  * How weights are kept. "f32", "f16", "bf16": rounded so, computed in f32; the CPU runtime widens the matrices once,
@@ -27,26 +29,27 @@ const isQuantized = (path: string): boolean => !path.startsWith("clip_projector"
 
 /**
  * Changes a model's tree to a precision and gives the weights that belong to it. Without a precision the parameters
- * take the dtypes of the file. Only tensors that change are read into memory.
+ * take the dtypes of the file. Reads nothing: what changes is lazy, and is read from `weights` and made when it is
+ * loaded. Throws a ConfigError when a weight is missing.
  */
-export async function applyPrecision(
+export function applyPrecision(
   model: Module,
   weights: ReadonlyMap<string, TensorSource>,
   precision: Precision | undefined,
   read: (source: TensorSource) => Promise<HostTensor>,
-): Promise<Map<string, TensorSource>> {
+): Map<string, TensorSource> {
+  const missing = [...parameters(model).keys()].filter((key) => !weights.has(key));
+  if (missing.length > 0)
+    throw new ConfigError(
+      `applyPrecision: the weights have no ${firstOf(missing.map((key) => `"${key}"`))}; load them for this model`,
+    );
   const out = new Map(weights);
-  if (precision === "w8" || precision === "w4") await quantize(model, out, precision, read);
+  if (precision === "w8" || precision === "w4") quantize(model, out, precision, read);
   for (const [key, param] of parameters(model)) {
-    const source = out.get(key);
-    if (!source) throw new ConfigError(`applyPrecision: the weights have no "${key}"`);
+    const source = out.get(key)!;
     const isFloat = ["f32", "f16", "bf16"].includes(source.dtype);
-    if (
-      isFloat &&
-      (precision === "f32" || precision === "f16" || precision === "bf16") &&
-      source.dtype !== precision
-    )
-      out.set(key, castFloat(await read(source), precision));
+    if (isFloat && (precision === "f32" || precision === "f16" || precision === "bf16"))
+      out.set(key, castSource(source, precision, read));
     param.dtype = out.get(key)!.dtype;
   }
   return out;
@@ -57,23 +60,50 @@ export function quantizeTree(model: Module, precision: "w8" | "w4"): void {
   quantizeLinears(model, QUANTIZATION[precision], isQuantized);
 }
 
-async function quantize(
+function quantize(
   model: Module,
   weights: Map<string, TensorSource>,
   precision: "w8" | "w4",
   read: (source: TensorSource) => Promise<HostTensor>,
-): Promise<void> {
+): void {
   const linears = [...modules(model)].filter(([path, m]) => m instanceof Linear && isQuantized(path));
   quantizeTree(model, precision);
   const { bits, blockSize } = QUANTIZATION[precision];
+  const tree = parameters(model);
   for (const [path] of linears) {
     const key = `${path}.weight`;
-    const { codes, scales } = quantizeBlocks(toF32(await read(weights.get(key)!)), {
-      bits,
-      blockSize: blockSize as 32 | 128,
-    });
+    const source = weights.get(key)!;
+    const made = inParts(async () =>
+      quantizeBlocks(toF32(await read(source)), { bits, blockSize: blockSize as 32 | 128, name: key }),
+    );
     weights.delete(key);
-    weights.set(`${key}.codes`, codes);
-    weights.set(`${key}.scales`, scales);
+    for (const part of ["codes", "scales"] as const) {
+      const { dtype, shape } = tree.get(`${key}.${part}`)!;
+      weights.set(`${key}.${part}`, { dtype, shape, load: () => made(part) });
+    }
   }
+}
+
+type Part = "codes" | "scales";
+
+/**
+ * Hands out the parts of a quantised weight. They are made together when one is asked for, and the other is held for
+ * whoever asks for it next, then let go: loading both, one after the other, quantises once and keeps nothing.
+ */
+function inParts(make: () => Promise<BlockQuantized>): (part: Part) => ReturnType<LazyTensor["load"]> {
+  const held = new Map<Part, Promise<HostTensor>>();
+  return async (part) => {
+    const waiting = held.get(part);
+    if (waiting !== undefined) {
+      held.delete(part);
+      return waiting;
+    }
+    const made = make();
+    const other = part === "codes" ? "scales" : "codes";
+    const rest: Promise<HostTensor> = made.then((q) => q[other]);
+    held.set(other, rest);
+    // A failure is told to whoever asked; the next one tries again.
+    rest.catch(() => held.get(other) === rest && held.delete(other));
+    return (await made)[part];
+  };
 }

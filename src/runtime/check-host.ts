@@ -1,11 +1,24 @@
 import { type HostTensor, sizeOf } from "../core/array.ts";
 import { DTYPES } from "../core/dtype.ts";
 import { ShapeError } from "../core/errors.ts";
+import { sameShape } from "../core/shape.ts";
+import type { LazyTensor } from "./runtime.ts";
 
 /** Throws a ShapeError unless every size is a whole number and their product is exact. */
 export function checkShape(where: string, shape: readonly number[]): void {
   if (!shape.every((d) => Number.isSafeInteger(d) && d >= 0) || !Number.isSafeInteger(sizeOf(shape)))
     throw new ShapeError(`${where}: [${shape}] is no shape; sizes are whole numbers ≥ 0`);
+}
+
+/** What a lazy tensor gives, checked to be what it was announced as: kernels read as much as was announced. */
+export async function loadChecked(where: string, source: LazyTensor): Promise<HostTensor> {
+  const host = await source.load();
+  checkHost(where, host);
+  if (host.dtype !== source.dtype || !sameShape(host.shape, source.shape))
+    throw new ShapeError(
+      `${where}: announced as ${source.dtype} [${source.shape}], came as ${host.dtype} [${host.shape}]`,
+    );
+  return host;
 }
 
 /** A host tensor whose data is what its dtype and shape say: what reads past an array's end must not be trusted. */

@@ -2,7 +2,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { bytesOf, type HostTensor } from "../core/array.ts";
 import { DTYPES } from "../core/dtype.ts";
 import { CheckpointError, RuntimeFailure } from "../core/errors.ts";
-import { checkHost } from "./check-host.ts";
+import { checkHost, loadChecked } from "./check-host.ts";
 import { MappedFile } from "./mapped-file.node.ts";
 import { copyIn, NativeBlock } from "./native-memory.node.ts";
 import { NativeValue, type TensorMemory } from "./native-value.node.ts";
@@ -34,11 +34,7 @@ export class NativeWeights implements WeightSet {
     await checkFiles(sources);
     const weights = new NativeWeights(memory);
     try {
-      for (const [key, source] of sources)
-        weights.values.set(
-          key,
-          "file" in source ? await weights.#fromFile(source) : weights.#fromHost(source),
-        );
+      for (const [key, source] of sources) weights.values.set(key, await weights.#place(key, source));
       return weights;
     } catch (error) {
       weights[Symbol.dispose]();
@@ -67,6 +63,15 @@ export class NativeWeights implements WeightSet {
     return this.#packed;
   }
 
+  /** Of what is not in a file, JavaScript holds no more than the one tensor that is being copied. */
+  async #place(key: string, source: TensorSource): Promise<NativeValue> {
+    if ("file" in source) return this.#fromFile(source);
+    const where = `weights: ${key}`;
+    if ("load" in source) return this.#fromHost(await loadChecked(where, source));
+    checkHost(where, source);
+    return this.#fromHost(source);
+  }
+
   async #fromFile(source: FileTensor): Promise<NativeValue> {
     const { dtype, shape, offset } = source;
     const sizeBytes = bytesOf(dtype, shape);
@@ -80,7 +85,6 @@ export class NativeWeights implements WeightSet {
   }
 
   #fromHost(host: HostTensor): NativeValue {
-    checkHost("weights", host);
     const block = this.#allocate(host.data.byteLength);
     copyIn(block.address, host.data);
     return NativeValue.over(this.memory, block.address, host.dtype, host.shape);

@@ -4,7 +4,7 @@ import type { DType } from "../core/dtype.ts";
 import { RuntimeFailure, ShapeError, UsageError } from "../core/errors.ts";
 import { createRuntime as createNodeRuntime } from "./ort.node.ts";
 import { createRuntime as createWebRuntime } from "./ort.web.ts";
-import type { Runtime, Session } from "./runtime.ts";
+import type { Runtime, Session, TensorSource } from "./runtime.ts";
 import {
   externalWeight,
   identityModel,
@@ -218,6 +218,39 @@ describe.each(RUNTIMES)("$name runtime", ({ name, create, lacks }) => {
     await expect(runtime.session(linearModel(2, 3), { weights })).rejects.toThrow(
       /the set holds f32 \[3,2\]/,
     );
+  });
+
+  test("lazy tensors are loaded one after another", async () => {
+    const [a, b] = [f32([4, 3], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]), f32([3], [1, 2, 3])];
+    const log: string[] = [];
+    const lazy = (key: string, tensor: HostTensor): [string, TensorSource] => [
+      key,
+      {
+        dtype: tensor.dtype,
+        shape: tensor.shape,
+        load: async () => {
+          log.push(`${key} begins`);
+          await new Promise((resolve) => setTimeout(resolve, 2));
+          log.push(`${key} ends`);
+          return tensor;
+        },
+      },
+    ];
+    using weights = await runtime.weights(new Map([lazy("w", a), lazy("c", b)]));
+    expect(log).toEqual(["w begins", "w ends", "c begins", "c ends"]);
+    await using session = await runtime.session(linearModel(4, 3), { weights });
+    expect(await session.run({ x: f32([1, 4], [1, 0, 0, 1]) })).toEqual({ y: f32([1, 3], [11, 13, 15]) });
+  });
+
+  test.each<[string, HostTensor, RegExp]>([
+    ["another shape", f32([3, 4], new Float32Array(12)), /w: announced as f32 \[4,3\], came as f32 \[3,4\]/],
+    ["another dtype", { dtype: "u32", shape: [4, 3], data: new Uint32Array(12) }, /came as u32/],
+    ["too little data", { dtype: "f32", shape: [4, 3], data: new Float32Array(2) }, /needs 12 elements/],
+  ])("a lazy tensor that comes with %s is refused", async (_, tensor, message) => {
+    const lazy: TensorSource = { dtype: "f32", shape: [4, 3], load: async () => tensor };
+    const loading = runtime.weights(new Map([["w", lazy]]));
+    await expect(loading).rejects.toThrow(ShapeError);
+    await expect(loading).rejects.toThrow(message);
   });
 
   test("a WeightSet that was disposed of is refused", async () => {

@@ -4,7 +4,7 @@ import * as ort from "onnxruntime-web";
 import { type HostTensor, rawBytes } from "../core/array.ts";
 import type { ArrayOf, DType } from "../core/dtype.ts";
 import { RuntimeFailure, UsageError } from "../core/errors.ts";
-import { checkHost } from "./check-host.ts";
+import { checkHost, loadChecked } from "./check-host.ts";
 import { checkWeights, declaredWeights } from "./external-weights.ts";
 import { Gate } from "./gate.ts";
 import { InFlight } from "./in-flight.ts";
@@ -51,7 +51,7 @@ class WebRuntime implements Runtime {
 
   async weights(sources: ReadonlyMap<string, TensorSource>): Promise<WeightSet> {
     this.#check();
-    return new WebWeights(sources);
+    return WebWeights.load(sources);
   }
 
   session(model: Uint8Array, options: SessionOptions = {}): Promise<Session> {
@@ -85,18 +85,26 @@ class WebRuntime implements Runtime {
   }
 }
 
-/** Copies in JavaScript memory; a session copies them into its own. */
+/** Tensors in JavaScript memory, copied or loaded for the set alone; a session copies them into its own. */
 class WebWeights implements WeightSet {
   readonly #tensors = new Map<string, HostTensor>();
   #disposed = false;
 
-  constructor(sources: ReadonlyMap<string, TensorSource>) {
+  private constructor() {}
+
+  static async load(sources: ReadonlyMap<string, TensorSource>): Promise<WebWeights> {
+    const weights = new WebWeights();
     for (const [key, source] of sources) {
+      const where = `weights: ${key}`;
       if ("file" in source)
-        throw new UsageError(`weights: ${key} is in ${source.file}, and the web has no files; read it first`);
-      checkHost("weights", source);
-      this.#tensors.set(key, { ...source, data: source.data.slice() as ArrayOf<DType> });
+        throw new UsageError(`${where} is in ${source.file}, and the web has no files; read it first`);
+      if ("load" in source) weights.#tensors.set(key, await loadChecked(where, source));
+      else {
+        checkHost(where, source);
+        weights.#tensors.set(key, { ...source, data: source.data.slice() as ArrayOf<DType> });
+      }
     }
+    return weights;
   }
 
   get keys(): ReadonlySet<string> {

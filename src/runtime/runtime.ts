@@ -11,15 +11,15 @@ export interface Runtime extends AsyncDisposable {
   empty(dtype: DType, shape: readonly number[]): Value;
   /**
    * Weights in the runtime's memory, by key, to be shared between sessions. A source that names a file is mapped
-   * rather than read where the platform allows.
+   * rather than read where the platform allows; lazy ones are loaded in turn, and each is let go before the next.
    */
   weights(sources: ReadonlyMap<string, TensorSource>): Promise<WeightSet>;
   /** Loads a model. Throws RuntimeFailure with the runtime's own message when it is refused. */
   session(model: Uint8Array, options?: SessionOptions): Promise<Session>;
 }
 
-/** Where a tensor's data is: in memory or in a byte range of a file (row-major, little-endian). */
-export type TensorSource = HostTensor | FileTensor;
+/** Where a tensor's data is: in memory, in a byte range of a file (row-major, little-endian), or not made yet. */
+export type TensorSource = HostTensor | FileTensor | LazyTensor;
 
 export interface FileTensor {
   readonly dtype: DType;
@@ -27,6 +27,13 @@ export interface FileTensor {
   readonly file: string;
   /** Byte offset in the file. */
   readonly offset: number;
+}
+
+/** A tensor that is made when it is asked for: known by dtype and shape, held by nobody. */
+export interface LazyTensor {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  load(): Promise<HostTensor>;
 }
 
 /** Weights held by a runtime. Dispose of it after the sessions that use it. */
@@ -45,7 +52,7 @@ export interface SessionOptions {
   readonly prepack?: boolean;
   /** Share packed weights with the other sessions made from the same WeightSet; default true. */
   readonly sharePacked?: boolean;
-  /** Execution providers in order of preference, the CPU always last: "WebGPU", "CUDA", … */
+  /** Execution providers in order of preference, the CPU always last, by the names that the library has built in: "WebGPU", … */
   readonly providers?: readonly string[];
   /** Path prefix of a profile that the runtime writes when the session is disposed of. */
   readonly profile?: string;

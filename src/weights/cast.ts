@@ -1,8 +1,8 @@
 import { castFloat, type HostTensor } from "../core/array.ts";
 import type { DType } from "../core/dtype.ts";
 import { CheckpointError } from "../core/errors.ts";
-import type { FileTensor } from "../runtime/runtime.ts";
-import { loadSource, type WeightSource } from "./checkpoint.ts";
+import type { FileTensor, TensorSource } from "../runtime/runtime.ts";
+import { loadSource } from "./checkpoint.ts";
 
 /** Float dtypes that {@link castSource} produces. */
 export type CastDType = "f32" | "f16" | "bf16";
@@ -19,10 +19,10 @@ const CASTABLE = new Set<DType>(["f64", "f32", "f16", "bf16"]);
  * for dtypes that are no floats or are storage only (f8).
  */
 export function castSource(
-  source: WeightSource,
+  source: TensorSource,
   dtype: CastDType,
   read: (source: FileTensor) => Promise<HostTensor>,
-): WeightSource {
+): TensorSource {
   if (source.dtype === dtype) return source;
   if (!canCast(source.dtype, dtype))
     throw new CheckpointError(

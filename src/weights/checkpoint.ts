@@ -1,10 +1,9 @@
 import type { HostTensor } from "../core/array.ts";
-import type { DType } from "../core/dtype.ts";
 import type { FileTensor, TensorSource } from "../runtime/runtime.ts";
 
 /**
- * An open checkpoint: the names, shapes and places of its tensors. Data stays in the file; only tensors that the
- * file does not hold row-major (strided ones of torch) are in memory.
+ * An open checkpoint: the names, shapes and places of its tensors. Data stays in the file; tensors that the file does
+ * not hold row-major (strided ones of torch) are lazy.
  */
 export interface Checkpoint {
   /** What messages call it: the path it was opened from. */
@@ -14,24 +13,15 @@ export interface Checkpoint {
   readonly tensors: ReadonlyMap<string, TensorSource>;
   /** Free text that the file carries beside its tensors; empty where the format has none. */
   readonly metadata: Readonly<Record<string, string>>;
-  /** The data of one of `tensors`. Throws a CheckpointError when the file has become shorter. */
+  /** The data of one of `tensors`, or of a tensor that was made from them (lazy or in memory). Throws a CheckpointError when the file has become shorter. */
   read(source: TensorSource): Promise<HostTensor>;
 }
 
-/** A tensor that is made when it is asked for: known by dtype and shape, held by nobody. */
-export interface LazyTensor {
-  readonly dtype: DType;
-  readonly shape: readonly number[];
-  load(): Promise<HostTensor>;
-}
-
-export type WeightSource = TensorSource | LazyTensor;
-
-export const isFileTensor = (source: WeightSource): source is FileTensor => "file" in source;
+export const isFileTensor = (source: TensorSource): source is FileTensor => "file" in source;
 
 /** The data of any source; `read` fetches the ones that are in files. */
 export async function loadSource(
-  source: WeightSource,
+  source: TensorSource,
   read: (source: FileTensor) => Promise<HostTensor>,
 ): Promise<HostTensor> {
   if (isFileTensor(source)) return read(source);

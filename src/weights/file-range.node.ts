@@ -2,7 +2,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { bytesOf, fromBytes, type HostTensor } from "../core/array.ts";
 import { CheckpointError } from "../core/errors.ts";
 import type { FileTensor, TensorSource } from "../runtime/runtime.ts";
-import { isFileTensor } from "./checkpoint.ts";
+import { loadSource } from "./checkpoint.ts";
 
 /** One system call moves at most this much: the kernel's own limit is just below 2 GiB. */
 const CHUNK_BYTES = 1 << 28;
@@ -60,10 +60,10 @@ export async function writeAll(file: FileHandle, bytes: Uint8Array, position: nu
   }
 }
 
-/** The data of a tensor: read from its byte range, or itself where it is in memory already. */
-export async function readTensor(source: TensorSource): Promise<HostTensor> {
-  if (!isFileTensor(source)) return source;
-  const { file: path, offset, dtype, shape } = source satisfies FileTensor;
+/** The data of a tensor: read from its byte range, made where it is lazy, itself where it is in memory already. */
+export const readTensor = (source: TensorSource): Promise<HostTensor> => loadSource(source, readFileTensor);
+
+async function readFileTensor({ file: path, offset, dtype, shape }: FileTensor): Promise<HostTensor> {
   const bytes = await withFile(path, (file) => readRange(file, path, offset, bytesOf(dtype, shape)));
   return fromBytes(dtype, shape, bytes);
 }

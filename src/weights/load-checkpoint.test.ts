@@ -3,7 +3,7 @@ import { castFloat, f32, fromBytes, type HostTensor, i64 } from "../core/array.t
 import { CheckpointError } from "../core/errors.ts";
 import type { FileTensor, TensorSource } from "../runtime/runtime.ts";
 import { castSource } from "./cast.ts";
-import { type Checkpoint, isFileTensor, loadSource } from "./checkpoint.ts";
+import { type Checkpoint, loadSource } from "./checkpoint.ts";
 import { C_KEYS, WITHOUT_QLLAMA } from "./internvl-c-keys.ts";
 import { concat, drop, KeyMap } from "./key-map.ts";
 import { type Expected, loadCheckpoint } from "./load-checkpoint.ts";
@@ -17,8 +17,7 @@ const at = (dtype: FileTensor["dtype"], shape: number[]): FileTensor => ({
 
 /** A checkpoint whose files hold 0, 1, 2, … */
 function checkpoint(tensors: Record<string, TensorSource>): Checkpoint {
-  const read = async (source: TensorSource): Promise<HostTensor> => {
-    if (!isFileTensor(source)) return source;
+  const fromFile = async (source: FileTensor): Promise<HostTensor> => {
     const ramp = f32(
       source.shape,
       Array.from({ length: source.shape.reduce((n, d) => n * d, 1) }, (_, i) => i),
@@ -30,7 +29,7 @@ function checkpoint(tensors: Record<string, TensorSource>): Checkpoint {
     keys: Object.keys(tensors),
     tensors: new Map(Object.entries(tensors)),
     metadata: {},
-    read,
+    read: (source) => loadSource(source, fromFile),
   };
 }
 
@@ -50,8 +49,9 @@ describe("a file that fits", () => {
     const file = checkpoint({ a: at("f16", [3]), b: f32([2], [1, 2]) });
     const expected = wanted({ a: { shape: [3], dtype: "f32" }, b: { shape: [2], dtype: "bf16" } });
     const loaded = await loadCheckpoint(expected, file);
-    expect(loaded.get("a")).toEqual(f32([3], [0, 1, 2]));
-    expect(loaded.get("b")).toEqual(castFloat(f32([2], [1, 2]), "bf16"));
+    expect(loaded.get("a")).toMatchObject({ dtype: "f32", shape: [3] });
+    expect(await file.read(loaded.get("a")!)).toEqual(f32([3], [0, 1, 2]));
+    expect(await file.read(loaded.get("b")!)).toEqual(castFloat(f32([2], [1, 2]), "bf16"));
   });
 
   test("is joined where the map says so", async () => {
@@ -62,7 +62,27 @@ describe("a file that fits", () => {
       "k.weight": f32([1, 2], [3, 4]),
     });
     const loaded = await loadCheckpoint(wanted({ "qkv.weight": { shape: [3, 2] } }), file, { keys });
-    expect(loaded.get("qkv.weight")).toEqual(f32([3, 2], [1, 2, 3, 4, 5, 6]));
+    expect(loaded.get("qkv.weight")).toMatchObject({ dtype: "f32", shape: [3, 2] });
+    expect(await file.read(loaded.get("qkv.weight")!)).toEqual(f32([3, 2], [1, 2, 3, 4, 5, 6]));
+  });
+
+  test("is read when its tensors are, and not while it is checked", async () => {
+    const keys = new KeyMap({ "{q,k}.w": concat("qk.w", 0), "{p}": "{p}" });
+    const tensors = { "q.w": at("f16", [1]), "k.w": at("f16", [1]), a: at("f16", [3]) };
+    const read: TensorSource[] = [];
+    const inner = checkpoint(tensors);
+    const file: Checkpoint = {
+      ...inner,
+      read: (source) => {
+        if (!("load" in source)) read.push(source);
+        return inner.read(source);
+      },
+    };
+    const expected = wanted({ "qk.w": { shape: [2], dtype: "f32" }, a: { shape: [3], dtype: "f32" } });
+    const loaded = await loadCheckpoint(expected, file, { keys });
+    expect(read).toEqual([]);
+    await inner.read(loaded.get("qk.w")!);
+    expect(read).toEqual([tensors["q.w"], tensors["k.w"]]);
   });
 
   test("is resized by the caller's function, in the file's dtype", async () => {

@@ -1,10 +1,10 @@
-import { castFloat, type HostTensor } from "../core/array.ts";
+import type { HostTensor } from "../core/array.ts";
 import type { DType } from "../core/dtype.ts";
 import { CheckpointError } from "../core/errors.ts";
 import { sameShape, showShape } from "../core/shape.ts";
 import type { TensorSource } from "../runtime/runtime.ts";
-import { type CastDType, canCast } from "./cast.ts";
-import { type Checkpoint, firstOf, isFileTensor } from "./checkpoint.ts";
+import { type CastDType, canCast, castSource } from "./cast.ts";
+import { type Checkpoint, firstOf } from "./checkpoint.ts";
 import { concatShape, concatTensors } from "./concat.ts";
 import type { Drop, KeyMap } from "./key-map.ts";
 import { detectLayout } from "./layouts.ts";
@@ -43,8 +43,8 @@ interface Problems {
 
 /**
  * The tensors of a checkpoint under our names, in the order of `expected`: exactly the expected ones, in the expected
- * shapes. What the file holds as it is wanted stays a byte range of the file; what has to be joined, resized or cast
- * (between float dtypes, where `expected` names one) is in memory. Throws one CheckpointError with all that is missing,
+ * shapes. What the file holds as it is wanted stays a byte range of the file; what has to be joined or cast (between
+ * float dtypes, where `expected` names one) is made when it is loaded; what was resized is in memory. Throws one CheckpointError with all that is missing,
  * unexpected, mis-shaped or of a dtype that cannot be cast.
  */
 export async function loadCheckpoint(
@@ -58,18 +58,16 @@ export async function loadCheckpoint(
     if (!expected.has(key) && !options.ignore?.some((d) => d.pattern.match(key)))
       problems.unexpected.push(...fileKeys);
 
-  const plans = new Map<string, () => Promise<TensorSource>>();
+  const out = new Map<string, TensorSource>();
   for (const [key, want] of expected) {
     const have = found.get(key);
     if (have === undefined) problems.missing.push(key);
     else {
-      const plan = await planTensor(key, want, have, checkpoint, options, problems);
-      if (plan !== undefined) plans.set(key, plan);
+      const tensor = await makeTensor(key, want, have, checkpoint, options, problems);
+      if (tensor !== undefined) out.set(key, tensor);
     }
   }
   failOn(problems, expected.size, checkpoint, options.keys);
-  const out = new Map<string, TensorSource>();
-  for (const [key, plan] of plans) out.set(key, await plan());
   return out;
 }
 
@@ -92,15 +90,15 @@ function collect(checkpoint: Checkpoint, keys: KeyMap | undefined, problems: Pro
   return found;
 }
 
-/** How to make the tensor that is wanted, or undefined and a problem more. */
-async function planTensor(
+/** The tensor that is wanted, or undefined and a problem more. */
+async function makeTensor(
   key: string,
   want: Expected,
   have: Found,
   checkpoint: Checkpoint,
   { resize }: LoadOptions,
   problems: Problems,
-): Promise<(() => Promise<TensorSource>) | undefined> {
+): Promise<TensorSource | undefined> {
   const parts = have.parts.filter((p) => p !== undefined);
   if (parts.length < have.parts.length) {
     problems.missing.push(`${key} (only ${have.fileKeys.join(", ")} of its ${have.parts.length} parts)`);
@@ -121,26 +119,35 @@ async function planTensor(
           parts.map((p) => p.shape),
           have.axis,
         );
-  const join = async (): Promise<HostTensor> => {
-    const data: HostTensor[] = [];
-    for (const part of parts) data.push(await checkpoint.read(part));
-    return data.length === 1 ? data[0]! : concatTensors(data, have.axis);
-  };
-  const cast = (tensor: HostTensor): HostTensor =>
-    tensor.dtype === wantedDType ? tensor : castFloat(tensor, wantedDType as CastDType);
-
-  if (shape !== undefined && sameShape(shape, want.shape)) {
-    const asIs = parts.length === 1 && dtype === wantedDType && isFileTensor(parts[0]!);
-    return asIs ? async () => parts[0]! : async () => cast(await join());
+  const read = (source: TensorSource) => checkpoint.read(source);
+  // Where the dtypes are the same, whatever they are, castSource hands the tensor back.
+  const cast = (tensor: TensorSource) => castSource(tensor, wantedDType as CastDType, read);
+  if (shape !== undefined) {
+    const joined = parts.length === 1 ? parts[0]! : join(parts, have.axis, shape, read);
+    if (sameShape(shape, want.shape)) return cast(joined);
+    const resized = resize?.(key, await read(joined), want.shape);
+    if (resized !== undefined && sameShape(resized.shape, want.shape)) return await read(cast(resized));
   }
-  const resized =
-    shape === undefined || resize === undefined ? undefined : resize(key, await join(), want.shape);
-  if (resized !== undefined && sameShape(resized.shape, want.shape)) return async () => cast(resized);
   const foundShape = parts.map((p) => showShape(p.shape)).join(" and ");
   problems.misshapen.push(
     `${key}: expected ${showShape(want.shape)}, found ${foundShape}${shapeHint(key, want, parts)}`,
   );
   return undefined;
+}
+
+/** The parts of one of our tensors as one that is put together when it is loaded. */
+function join(
+  parts: readonly TensorSource[],
+  axis: number,
+  shape: readonly number[],
+  read: Checkpoint["read"],
+): TensorSource {
+  const load = async (): Promise<HostTensor> => {
+    const data: HostTensor[] = [];
+    for (const part of parts) data.push(await read(part));
+    return concatTensors(data, axis);
+  };
+  return { dtype: parts[0]!.dtype, shape, load };
 }
 
 /** What a wrong position table means, and what to do about it. */

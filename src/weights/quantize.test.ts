@@ -103,4 +103,12 @@ describe("quantizeBlocks", () => {
 
   test("refuses what is no matrix", () =>
     expect(() => quantizeBlocks(f32([4], [1, 2, 3, 4]), { bits: 4, blockSize: 16 })).toThrow(ShapeError));
+
+  test("names the weight that it refuses", () => {
+    const options = { bits: 4, blockSize: 16, name: "layers.3.fc1.weight" } as const;
+    expect(() => quantizeBlocks(f32([1, 1], [Number.NaN]), options)).toThrow(
+      "row 0 of layers.3.fc1.weight [1, 1] holds NaN",
+    );
+    expect(() => quantizeBlocks(f32([1], [1]), options)).toThrow("expected layers.3.fc1.weight as [N, K]");
+  });
 });

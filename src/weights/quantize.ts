@@ -23,6 +23,8 @@ export interface BlockQuantized {
 export interface QuantizeOptions {
   readonly bits: 4 | 8;
   readonly blockSize: 16 | 32 | 64 | 128 | 256;
+  /** What messages call the weight; default "the weight". */
+  readonly name?: string;
   /** A zero point for each block, which suits weights that are not centred; default false. */
   readonly zeroPoints?: boolean;
 }
@@ -33,10 +35,10 @@ export interface QuantizeOptions {
  * ShapeError for another rank, and a CheckpointError when a weight is not finite.
  */
 export function quantizeBlocks(weight: HostTensor<"f32">, options: QuantizeOptions): BlockQuantized {
-  const { bits, blockSize } = options;
+  const { bits, blockSize, name = "the weight" } = options;
   const [N, K] = weight.shape;
   if (N === undefined || K === undefined || weight.shape.length !== 2)
-    throw new ShapeError(`quantizeBlocks: expected a weight [N, K], found [${weight.shape}]`);
+    throw new ShapeError(`quantizeBlocks: expected ${name} as [N, K], found [${weight.shape}]`);
   const blocks = Math.ceil(K / blockSize);
   const blob = (blockSize * bits) / 8;
   const codes = new Uint8Array(N * blocks * blob);
@@ -52,7 +54,7 @@ export function quantizeBlocks(weight: HostTensor<"f32">, options: QuantizeOptio
       else fitRange(weight.data, begin, end, bits, fit);
       if (!Number.isFinite(fit.scale))
         throw new CheckpointError(
-          `quantizeBlocks: row ${n} of the weight [${N}, ${K}] holds NaN, infinity or a value too large; check the file`,
+          `quantizeBlocks: row ${n} of ${name} [${N}, ${K}] holds NaN, infinity or a value too large; check the file`,
         );
       const at = n * blocks + b;
       scales[at] = fit.scale;

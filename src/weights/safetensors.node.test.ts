@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { f32, fromBytes, type HostTensor } from "../core/array.ts";
 import { CheckpointError } from "../core/errors.ts";
-import type { FileTensor } from "../runtime/runtime.ts";
-import type { Checkpoint, WeightSource } from "./checkpoint.ts";
+import type { FileTensor, TensorSource } from "../runtime/runtime.ts";
+import type { Checkpoint } from "./checkpoint.ts";
 import { openSafetensors } from "./safetensors.node.ts";
 import { serializeSafetensors } from "./safetensors.ts";
 import { cut, fixture, temporaryFolder } from "./test-files.node.ts";
@@ -174,7 +174,7 @@ describe("writing", () => {
     await writeSafetensors(first, TENSORS);
     const opened = await openSafetensors(first);
     let held = 0;
-    const lazy = [...TENSORS].map(([key, t]): [string, WeightSource] => [
+    const lazy = [...TENSORS].map(([key, t]): [string, TensorSource] => [
       key,
       {
         dtype: t.dtype,

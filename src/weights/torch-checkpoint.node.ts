@@ -1,15 +1,15 @@
 import type { HostTensor } from "../core/array.ts";
 import { DTYPES } from "../core/dtype.ts";
 import { CheckpointError } from "../core/errors.ts";
-import type { FileTensor, TensorSource } from "../runtime/runtime.ts";
-import { type Checkpoint, checkedProduct, firstOf, isFileTensor, type LazyTensor } from "./checkpoint.ts";
+import type { FileTensor, LazyTensor } from "../runtime/runtime.ts";
+import { type Checkpoint, checkedProduct, firstOf } from "./checkpoint.ts";
 import { readRange, readTensor, withFile } from "./file-range.node.ts";
 import { MAX_PICKLE_BYTES } from "./pickle.ts";
 import { gather, isContiguous, spanOf } from "./strided.ts";
 import { readStateDict, type TorchTensor } from "./torch-pickle.ts";
 import { readZipEntries, type ZipEntry } from "./zip-entries.node.ts";
 
-/** Strided tensors are copied into memory: no more in all than the file is long, or this for small files. */
+/** Strided tensors are copied when they are read: no more in all than the file is long, or this for small files. */
 const MIN_COPY_BYTES = 64 << 20;
 
 /** Bytes of the file. */
@@ -18,7 +18,7 @@ type Range = Pick<ZipEntry, "offset" | "length">;
 /**
  * Opens a state dict that torch.save wrote (the zip-and-pickle format, torch >= 1.6): `.pth`, `.pt` or `.bin`. Nothing
  * in the file is executed. Tensors stay byte ranges of the file, except strided ones (transposed and the like), which
- * are copied row-major into memory. Throws a CheckpointError for older formats, TorchScript, compressed entries,
+ * are made row-major when they are asked for. Throws a CheckpointError for older formats, TorchScript, compressed entries,
  * truncated archives, names that tensors do not need, and tensors that reach outside their storage.
  */
 export async function openTorchCheckpoint(path: string): Promise<Checkpoint> {
@@ -29,18 +29,16 @@ export async function openTorchCheckpoint(path: string): Promise<Checkpoint> {
   const ranges = await readArchive(path);
   const pickle = await bytesAt(path, ranges.get("data.pkl")!);
   const state = readStateDict(path, pickle);
-  const places = new Map<string, FileTensor | LazyTensor>();
+  const tensors = new Map<string, FileTensor | LazyTensor>();
   const copies = { left: Math.max(fileBytes, MIN_COPY_BYTES) };
   const problems: string[] = [];
   for (const [key, tensor] of state) {
     const place = locate(path, tensor, ranges.get(`data/${tensor.storage.key}`), copies);
     if (typeof place === "string") problems.push(`${key} ${place}`);
-    else places.set(key, place);
+    else tensors.set(key, place);
   }
   if (problems.length > 0)
     throw new CheckpointError(`${path}: ${problems.length} of ${state.size} tensors: ${firstOf(problems)}`);
-  const tensors = new Map<string, TensorSource>();
-  for (const [key, place] of places) tensors.set(key, isFileTensor(place) ? place : await place.load());
   return { name: path, keys: [...tensors.keys()], tensors, metadata: {}, read: readTensor };
 }
 

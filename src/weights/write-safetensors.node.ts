@@ -4,8 +4,8 @@ import { basename, dirname, join } from "node:path";
 import { bytesOf, type HostTensor, rawBytes } from "../core/array.ts";
 import { CheckpointError } from "../core/errors.ts";
 import { sameShape, showShape } from "../core/shape.ts";
-import type { FileTensor } from "../runtime/runtime.ts";
-import { loadSource, type WeightSource } from "./checkpoint.ts";
+import type { FileTensor, TensorSource } from "../runtime/runtime.ts";
+import { loadSource } from "./checkpoint.ts";
 import { readTensor, writeAll } from "./file-range.node.ts";
 import { serializeHeader } from "./safetensors.ts";
 
@@ -19,7 +19,7 @@ export interface WriteOptions {
   readonly maxShardBytes?: number;
 }
 
-type Item = readonly [key: string, source: WeightSource];
+type Item = readonly [key: string, source: TensorSource];
 
 /**
  * Writes tensors in the given order and returns the paths of the files, the one to open last. Atomic: data goes to a

@@ -10,6 +10,7 @@ import { applyPrecision, type Precision, QUANTIZATION } from "../../src/models/p
 import { parameters } from "../../src/nn/module.ts";
 import { createRuntime } from "../../src/runtime/ort.node.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
+import { readTensor } from "../../src/weights/file-range.node.ts";
 import { dequantizeBlocks, quantizeBlocks } from "../../src/weights/quantize.ts";
 import { writeSafetensors } from "../../src/weights/write-safetensors.node.ts";
 import { expectClose } from "../close.ts";
@@ -25,12 +26,12 @@ beforeAll(async () => {
 });
 afterAll(() => runtime[Symbol.asyncDispose]());
 
-const inMemory = async (source: unknown) => source as HostTensor;
-
 async function at(precision: Precision): Promise<{ model: InternVLC; weights: Map<string, HostTensor> }> {
   const model = tinyModel();
-  const weights = await applyPrecision(model, original, precision, inMemory);
-  return { model, weights: weights as Map<string, HostTensor> };
+  const weights = new Map<string, HostTensor>();
+  for (const [key, source] of applyPrecision(model, original, precision, readTensor))
+    weights.set(key, await readTensor(source));
+  return { model, weights };
 }
 
 const run = (model: InternVLC, weights: Map<string, HostTensor>) =>
@@ -110,18 +111,52 @@ describe.each(["w8", "w4"] as const)("weights quantised to %s", (precision) => {
   });
 });
 
-test("a checkpoint that lacks a weight", async () => {
+test("a checkpoint that lacks a weight", () => {
   const few = new Map([...original].slice(1));
   const missing = [...original.keys()][0]!;
-  const apply = () => applyPrecision(tinyModel(), few, undefined, inMemory);
-  await expect(apply()).rejects.toThrow(ConfigError);
-  await expect(apply()).rejects.toThrow(`the weights have no "${missing}"`);
+  const apply = () => applyPrecision(tinyModel(), few, undefined, readTensor);
+  expect(apply).toThrow(ConfigError);
+  expect(apply).toThrow(`the weights have no "${missing}"`);
+});
+
+describe("weights that change", () => {
+  const first = [...original.keys()].find((key) => key.endsWith("fc1.weight"))!;
+  const [codes, scales] = [`${first}.codes`, `${first}.scales`];
+
+  /** What `keys`, loaded one after another, read of the original. */
+  async function readsOf(precision: Precision, keys: readonly string[]): Promise<number> {
+    let reads = 0;
+    const placed = applyPrecision(tinyModel(), original, precision, async (source) => {
+      reads++;
+      return source as HostTensor;
+    });
+    expect(reads).toBe(0);
+    for (const key of keys) await readTensor(placed.get(key)!);
+    return reads;
+  }
+
+  test("are quantised once for codes and scales, in either order, and again for the next reader", async () => {
+    expect(await readsOf("w8", [codes, scales])).toBe(1);
+    expect(await readsOf("w4", [scales, codes])).toBe(1);
+    expect(await readsOf("w8", [codes, scales, codes, scales])).toBe(2);
+  });
+
+  test("that cannot be quantised are named, to every reader", async () => {
+    const tensor = original.get(first)!;
+    const broken = new Map(original).set(first, {
+      ...tensor,
+      data: Float32Array.from(tensor.data as Float32Array).fill(Number.NaN, 0, 1),
+    });
+    const placed = applyPrecision(tinyModel(), broken, "w8", readTensor);
+    for (const key of [codes, codes, scales])
+      await expect(readTensor(placed.get(key)!)).rejects.toThrow(`row 0 of ${first} [`);
+  });
 });
 
 test("without a precision the weights stay as the file holds them, each for itself", async () => {
   const mixed = new Map([...original].map(([k, t], i) => [k, i % 2 ? castFloat(t, "f16") : t]));
   const model = tinyModel();
-  const weights = await applyPrecision(model, mixed, undefined, () => {
+  const weights = applyPrecision(model, mixed, undefined, () => {
     throw new Error("nothing needs to be read");
   });
   expect(weights).toEqual(mixed);
