@@ -58,7 +58,7 @@ export async function readRegularFile(path: string, maxBytes: number): Promise<R
     if (!found.isFile) throw new MediaError("expected a file, found a folder, pipe or device; remove it");
     if (size > maxBytes)
       throw new MediaError(
-        `expected at most ${maxBytes} bytes, found ${size}; shrink the file or raise maxBytes`,
+        `expected at most ${maxBytes} bytes, found ${size}; shrink the file or raise maxBytes (internvl index --max-bytes)`,
       );
     const bytes = new Uint8Array(size);
     let filled = 0;

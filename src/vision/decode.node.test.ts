@@ -9,7 +9,7 @@ import { crc32, deflateSync, gzipSync } from "node:zlib";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { MediaError } from "../core/errors.ts";
-import { decodeImage } from "./decode.node.ts";
+import { decodeImage, TooLargeError } from "./decode.node.ts";
 import type { RgbImage } from "./image.ts";
 
 let dir: string;
@@ -218,6 +218,30 @@ describe("SVG", () => {
     );
   });
 
+  test.each([
+    ["plain", '<!DOCTYPE svg [<!ENTITY a "b">]>', /without entities of its own, found <!ENTITY/],
+    ["after a comment", '<!-- --><!DOCTYPE svg [ <!ENTITY % a "b">]>', /found <!ENTITY/],
+    ["in an encoding that hides markup", '<?xml version="1.0" encoding="UTF-7"?>', /encoding "UTF-7"/],
+  ])("declared entities are refused: %s", async (_, prolog, message) => {
+    const drawing = Buffer.concat([Buffer.from(prolog), svg(green)]);
+    await expect(decodeImage(drawing)).rejects.toThrow(message);
+    await expect(decodeImage(gzipSync(drawing))).rejects.toThrow(message);
+  });
+
+  test("a doctype without entities is drawn, in common encodings", async () => {
+    const prolog =
+      '<?xml version="1.0" encoding="iso-8859-1"?><!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd">';
+    expect(pixel(await decodeImage(Buffer.concat([Buffer.from(prolog), svg(green)])), 5, 5)).toEqual([
+      0, 255, 0,
+    ]);
+  });
+
+  test("an SVG of more bytes than drawings may have is refused, whatever maxBytes says", async () => {
+    const large = svg(" ".repeat(17 * 2 ** 20));
+    await expect(decodeImage(large, { maxBytes: 2 ** 30 })).rejects.toThrow(TooLargeError);
+    await expect(decodeImage(gzipSync(large), { maxBytes: 2 ** 30 })).rejects.toThrow(TooLargeError);
+  });
+
   test("entities that multiply are refused", async () => {
     const entities = Array.from(
       { length: 12 },
@@ -284,7 +308,7 @@ describe("refusals name the file, what was found and what to do", () => {
     const path = write("bomb.png", tinyPng(20_000, 20_000));
     const before = process.memoryUsage().rss;
     expect(await refusal(path)).toBe(
-      `${path}: expected at most 64000000 pixels, found 20000×20000 = 400000000 (a decompression bomb?); shrink the picture or raise maxPixels`,
+      `${path}: expected at most 64000000 pixels, found 20000×20000 = 400000000 (a decompression bomb?); shrink the picture or raise maxPixels (internvl index --max-pixels)`,
     );
     expect(process.memoryUsage().rss - before).toBeLessThan(100 * 2 ** 20);
     expect(await refusal(tinyPng(20_000, 20_000), { maxPixels: undefined })).toMatch(/at most 64000000/);
@@ -322,6 +346,6 @@ describe("refusals name the file, what was found and what to do", () => {
     const large = await sharp({ create: { width: 4000, height: 4000, channels: 3, background: "#123456" } })
       .png()
       .toBuffer();
-    expect(await refusal(large, { timeoutMs: 1 })).toMatch(/within 1 ms.*raise timeoutMs/);
+    expect(await refusal(large, { timeoutMs: 1 })).toMatch(/within 1 ms.*simplify the picture/);
   });
 });

@@ -23,6 +23,15 @@ export interface DecodeOptions {
 /** The limits that hold where {@link DecodeOptions} names none. */
 export const DECODE_LIMITS = { maxPixels: 64e6, maxBytes: 128 * 2 ** 20, timeoutMs: 30_000 } as const;
 
+/**
+ * Drawings are programs: a few bytes can keep the drawing library busy for hours, and it cannot be interrupted. These
+ * hold for SVG whatever else is allowed.
+ */
+const DRAWING_LIMITS = { maxBytes: 16 * 2 ** 20, timeoutMs: 10_000 } as const;
+
+/** A picture with more bytes or pixels than are allowed; the message says how many. */
+export class TooLargeError extends MediaError {}
+
 /** A picture that was recognised and measured but not decoded yet. */
 export interface OpenedPicture {
   /** A new decoding pipeline: upright, 8 bits, alpha on white; CMYK is left to {@link finishRgb}. */
@@ -55,7 +64,8 @@ sharp.concurrency(1);
  * (Pillow clips it to white); decode.node.test.ts pins both.
  *
  * An SVG is always drawn from memory, where the drawing library has no base address and so loads nothing but
- * `data:` URIs: no other file and no network address (pinned by test).
+ * `data:` URIs: no other file and no network address (pinned by test). One that declares entities is refused, since
+ * these multiply; byte and time limits are tighter than for other pictures.
  *
  * Throws a MediaError that names the file for anything that is unreadable, of another format, damaged, or over a
  * limit. After a timeout the native work of that picture may go on for a while on its pool thread.
@@ -76,8 +86,9 @@ export async function openPicture(
   // Not a spread: an undefined from untyped code must not take a limit away.
   const maxPixels = options.maxPixels ?? DECODE_LIMITS.maxPixels;
   const maxBytes = options.maxBytes ?? DECODE_LIMITS.maxBytes;
-  const timeoutMs = options.timeoutMs ?? DECODE_LIMITS.timeoutMs;
   const { name, bytes, format } = await readPicture(source, maxBytes);
+  const allowedMs = options.timeoutMs ?? DECODE_LIMITS.timeoutMs;
+  const timeoutMs = format === "svg" ? Math.min(allowedMs, DRAWING_LIMITS.timeoutMs) : allowedMs;
   const measuring = sharp(bytes, { limitInputPixels: false }).metadata();
   const header = await within(timeoutMs, name, format, measuring);
   // A drawing has no pixels of its own: its declared size only sets the proportions when a side is asked for.
@@ -87,8 +98,8 @@ export async function openPicture(
   const width = Math.max(1, Math.round((turned ? header.height : header.width) * scale));
   const height = Math.max(1, Math.round((turned ? header.width : header.height) * scale));
   if (width * height > maxPixels)
-    throw new MediaError(
-      `${name}: expected at most ${maxPixels} pixels, found ${width}×${height} = ${width * height} (a decompression bomb?); shrink the picture or raise maxPixels`,
+    throw new TooLargeError(
+      `${name}: expected at most ${maxPixels} pixels, found ${width}×${height} = ${width * height} (a decompression bomb?); shrink the picture or raise maxPixels (internvl index --max-pixels)`,
     );
   const pipeline = sharp(bytes, {
     // The header's word is checked above; this holds against decoders that see another size than the header's.
@@ -155,8 +166,31 @@ async function readPicture(
     throw new MediaError(
       `${name}: expected a JPEG, PNG, WebP, AVIF, GIF, TIFF or SVG picture, found ${sniffed.found}; convert or remove it`,
     );
-  if (sniffed.format !== "svgz") return { name, bytes, format: sniffed.format };
-  return { name, bytes: await unpackSvg(name, bytes, maxBytes), format: "svg" };
+  const { format } = sniffed;
+  if (format !== "svg" && format !== "svgz") return { name, bytes, format };
+  const limit = Math.min(maxBytes, DRAWING_LIMITS.maxBytes);
+  const drawing = format === "svg" ? bytes : await unpackSvg(name, bytes, limit);
+  if (drawing.length > limit) throw tooManyBytes(name, drawing.length, limit);
+  checkDrawing(name, drawing);
+  return { name, bytes: drawing, format: "svg" };
+}
+
+/** Encodings in which markup looks like ASCII, so that what is searched for cannot hide. */
+const PLAIN_ENCODING = /^(utf-?8|us-ascii|ascii|iso-8859-\d+|windows-125\d)$/i;
+
+/** Refuses drawings that declare entities, or are written so that this cannot be seen. */
+function checkDrawing(name: string, bytes: Uint8Array): void {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const [, encoding = "utf-8"] =
+    /^[^<]*<\?xml[^>]*?encoding\s*=\s*["']([^"']*)/.exec(text.toString("latin1", 0, 1024)) ?? [];
+  if (!PLAIN_ENCODING.test(encoding))
+    throw new MediaError(
+      `${name}: expected an SVG in UTF-8, found the encoding "${encoding.slice(0, 40)}"; save it as UTF-8`,
+    );
+  if (text.includes("<!ENTITY"))
+    throw new MediaError(
+      `${name}: expected an SVG without entities of its own, found <!ENTITY, which can multiply without end; save it as plain SVG`,
+    );
 }
 
 /** Reads a regular file of at most `maxBytes`; pipes, devices and folders are refused without being opened. */
@@ -193,9 +227,10 @@ async function readLimited(path: string, maxBytes: number): Promise<Uint8Array> 
 
 async function unpackSvg(name: string, bytes: Uint8Array, maxBytes: number): Promise<Uint8Array> {
   const unpacked: Uint8Array = await promisify(gunzip)(bytes, { maxOutputLength: maxBytes }).catch(
-    (e: unknown) => {
-      throw new MediaError(
-        `${name}: expected a gzip-compressed SVG of at most ${maxBytes} bytes unpacked, found ${messageOf(e)}; unpack it yourself or raise maxBytes`,
+    (e: NodeJS.ErrnoException) => {
+      const Refusal = e.code === "ERR_BUFFER_TOO_LARGE" ? TooLargeError : MediaError;
+      throw new Refusal(
+        `${name}: expected a gzip-compressed SVG of at most ${maxBytes} bytes unpacked, found ${messageOf(e)}; simplify the drawing or save it again`,
         { cause: e },
       );
     },
@@ -232,12 +267,12 @@ function cmykSample(ink: number, key: number): number {
 }
 
 const tooManyBytes = (name: string, found: number, limit: number): MediaError =>
-  new MediaError(
-    `${name}: expected at most ${limit} bytes, found ${found}; shrink the file or raise maxBytes`,
+  new TooLargeError(
+    `${name}: expected at most ${limit} bytes, found ${found}; shrink the file or raise maxBytes (internvl index --max-bytes; drawings may have ${DRAWING_LIMITS.maxBytes})`,
   );
 
 const tooSlow = (name: string, timeoutMs: number): string =>
-  `${name}: expected to be decoded within ${timeoutMs} ms, found it still going; simplify the picture or raise timeoutMs`;
+  `${name}: expected to be decoded within ${timeoutMs} ms, found it still going; simplify the picture, or try again when less else is running`;
 
 function damaged(name: string, format: PictureFormat, cause: unknown): MediaError {
   const reason = messageOf(cause).split("\n")[0]!.trim();
