@@ -1,6 +1,6 @@
 import { rename, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { crc32 } from "node:zlib";
+import { crc32, gzipSync } from "node:zlib";
 import sharp from "sharp";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { plain, put } from "../search/test-support.ts";
@@ -95,7 +95,7 @@ test("uploads that are no picture, broken, empty or too large are refused", asyn
   expect(await post(new FormData())).toMatchObject([400, { message: /"image"/ }]);
   expect(await post(picture.subarray(0, 30))).toMatchObject([422, {}]);
   expect(await post(picture, { uploadBytes: picture.byteLength - 1 })).toMatchObject([413, {}]);
-  expect(await post(picture, { uploadPixels: 24 * 16 - 1 })).toMatchObject([413, { message: /24 × 16/ }]);
+  expect(await post(picture, { uploadPixels: 24 * 16 - 1 })).toMatchObject([413, { message: /24×16/ }]);
 });
 
 test("a small file that unpacks to a huge picture is refused before it is decoded", async () => {
@@ -108,6 +108,33 @@ test("a small file that unpacks to a huge picture is refused before it is decode
   bomb.writeUInt32BE(crc32(bomb.subarray(12, 29)), 29);
   const response = await ask("/api/search", { method: "POST", body: new Uint8Array(bomb) });
   expect(response.status).toBe(413);
+});
+
+test("what an SVG may cost is bounded more tightly, also when it comes compressed", async () => {
+  const svg = (inner: string) =>
+    `<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9">${inner}</svg>`;
+  const post = (body: Uint8Array | string) => ask("/api/search", { method: "POST", body: body as BodyInit });
+  expect((await post(svg(""))).status).toBe(200);
+  const large = svg(" ".repeat(3 * 2 ** 20));
+  expect((await post(large)).status).toBe(413);
+  expect((await post(new Uint8Array(gzipSync(large)))).status).toBe(413);
+  expect((await post(`<!DOCTYPE svg [<!ENTITY a "b">]>${svg("&a;")}`)).status).toBe(422);
+});
+
+test("bodies are read a few at a time, and one that never ends is given up", async () => {
+  const app = testApp(shared.library, { limits: { uploads: 1, waiting: 0, requestMs: 1500 } });
+  let asked = () => {};
+  const reading = new Promise<void>((resolve) => (asked = resolve));
+  const pull = () => {
+    asked();
+    return new Promise<void>(() => {});
+  };
+  const body = new ReadableStream({ pull }, new CountQueuingStrategy({ highWaterMark: 0 }));
+  const first = app.request("/api/search", { method: "POST", body, duplex: "half" } as RequestInit);
+  await reading;
+  const second = await app.request("/api/search", { method: "POST", body: "not read" });
+  expect(second.status).toBe(429);
+  expect((await first).status).toBe(504);
 });
 
 test("more like this leaves the picture itself out", async () => {

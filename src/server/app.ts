@@ -67,6 +67,7 @@ export function createApp(options: AppOptions): App {
     indexer: () => loading.parts().indexer,
     state: () => loading.state,
     gate: new Gate(limits.concurrent, limits.waiting),
+    uploads: new Gate(limits.uploads, limits.waiting),
     limits,
     folderChanges: options.folderChanges ?? options.loopback,
   };

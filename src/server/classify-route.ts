@@ -26,7 +26,7 @@ export function addClassifyRoute(app: Hono<Env>, services: Services): void {
   const byIds = z.object({ ids: z.array(z.string().min(1)).min(1).max(limits.classified), labels });
 
   async function fromIds(c: Context<Env>): Promise<ClassifyRequest> {
-    const body = validate("POST /api/classify", byIds, await readJson(c.req.raw, limits));
+    const body = validate("POST /api/classify", byIds, await readJson(c.req.raw, limits, c.var.signal));
     const pictures = await Promise.all(body.ids.map((id) => pictureOf(services, id)));
     return {
       pictures: pictures.map(({ path }, i) => ({ source: path, about: { id: body.ids[i], path } })),
@@ -35,7 +35,7 @@ export function addClassifyRoute(app: Hono<Env>, services: Services): void {
   }
 
   async function fromUpload(c: Context<Env>): Promise<ClassifyRequest> {
-    const { image, fields } = await readUpload(c.req.raw, limits);
+    const { image, fields } = await readUpload(c.req.raw, limits, c.var.signal);
     const given = (fields.get("labels") ?? []).flatMap((s) => s.split(",")).map((s) => s.trim());
     const checked = validate("POST /api/classify", z.object({ labels }), { labels: given.filter(Boolean) });
     return { pictures: [{ source: image, about: {} }], labels: checked.labels };
@@ -44,13 +44,19 @@ export function addClassifyRoute(app: Hono<Env>, services: Services): void {
   app.post("/api/classify", async (c) => {
     const library = services.library();
     const isForm = (c.req.header("content-type") ?? "").startsWith("multipart/form-data");
-    const { pictures, labels } = await (isForm ? fromUpload(c) : fromIds(c));
-    const started = performance.now();
-    const signal = c.var.signal;
-    const sources = pictures.map((p) => p.source);
-    const all = await services.gate.run(signal, () => library.classify(sources, labels, { signal }));
-    const results = pictures.map(({ about }, i) => ({ ...about, labels: ranked(labels, all[i]!) }));
-    return c.json({ results, latencyMs: Math.round(performance.now() - started) });
+    const { signal } = c.var;
+    async function answer({ pictures, labels }: ClassifyRequest) {
+      const started = performance.now();
+      const sources = pictures.map((p) => p.source);
+      const all = await services.gate.run(signal, () => library.classify(sources, labels, { signal }));
+      const results = pictures.map(({ about }, i) => ({ ...about, labels: ranked(labels, all[i]!) }));
+      return { results, latencyMs: Math.round(performance.now() - started) };
+    }
+    return c.json(
+      isForm
+        ? await services.uploads.run(signal, async () => answer(await fromUpload(c)))
+        : await answer(await fromIds(c)),
+    );
   });
 }
 

@@ -21,6 +21,8 @@ export interface Services {
   /** `undefined` while all is well; otherwise what the page says instead of results. */
   readonly state: () => { readonly loading: boolean; readonly error?: string };
   readonly gate: Gate;
+  /** Where requests with a picture in their body wait before it is read. */
+  readonly uploads: Gate;
   readonly limits: Limits;
   /** Whether the page may add and remove folders of this machine. */
   readonly folderChanges: boolean;

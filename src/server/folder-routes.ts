@@ -30,7 +30,11 @@ export function addFolderRoutes(app: Hono<Env>, services: Services): void {
   app.post("/api/folders", async (c) => {
     mayChange();
     const indexer = services.indexer();
-    const { path } = validate("POST /api/folders", pathSchema, await readJson(c.req.raw, services.limits));
+    const { path } = validate(
+      "POST /api/folders",
+      pathSchema,
+      await readJson(c.req.raw, services.limits, c.var.signal),
+    );
     const folder = await checkFolder(path);
     const outer = (await services.library().index.folders()).find((f) => contains(f, folder));
     if (outer) throw new HttpError(409, `${folder} is part of ${outer}, which is in the index already`);

@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import { InternVLError, isUserError, MediaError } from "../core/errors.ts";
+import { TooLargeError } from "../vision/decode.node.ts";
 
 export type ErrorStatus = 400 | 403 | 404 | 405 | 409 | 413 | 415 | 422 | 429 | 499 | 500 | 503 | 504;
 
@@ -45,6 +46,7 @@ export const errorBody = (status: ErrorStatus, message: string): ErrorBody => ({
  */
 export function toHttpError(error: unknown): HttpError {
   if (error instanceof HttpError) return error;
+  if (error instanceof TooLargeError) return new HttpError(413, error.message);
   if (error instanceof MediaError) return new HttpError(422, error.message);
   if (isUserError(error)) return new HttpError(400, error.message);
   if (error instanceof Error && error.name === "TimeoutError")

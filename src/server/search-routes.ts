@@ -40,8 +40,12 @@ export function addSearchRoutes(app: Hono<Env>, services: Services): void {
     const options = validate("POST /api/search", schema, c.req.query());
     const { index } = services.library();
     const { signal } = c.var;
-    const { image } = await readUpload(c.req.raw, limits);
-    return c.json(await answer(options, signal, (page) => index.search({ image, ...page, signal })));
+    // From the first byte of the body to the answer: what is waiting holds no picture in memory.
+    const found = await services.uploads.run(signal, async () => {
+      const { image } = await readUpload(c.req.raw, limits, signal);
+      return answer(options, signal, (page) => index.search({ image, ...page, signal }));
+    });
+    return c.json(found);
   });
 
   app.get("/api/similar", async (c) => {

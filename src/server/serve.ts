@@ -7,6 +7,7 @@ import { type App, type AppOptions, createApp } from "./app.ts";
 import { checkFolder } from "./folder-routes.ts";
 import { isLoopback } from "./guard.ts";
 import type { FolderJob } from "./indexer.ts";
+import { LIMITS } from "./limits.ts";
 import { loadPage, type Page } from "./page.ts";
 import type { Library } from "./ports.ts";
 
@@ -65,6 +66,9 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
   server.requestTimeout = 120_000;
   server.keepAliveTimeout = 5_000;
   server.maxHeadersCount = 100;
+  // A client that has stopped reading; event streams say something more often.
+  server.timeout = 120_000;
+  server.maxConnections = options.limits?.connections ?? LIMITS.connections;
   const port = await listen(server, host, options.port ?? DEFAULT_PORT);
   const ready = startFolders(app.ready, options.folders ?? []);
   const indexed = ready.then(async () => {

@@ -1,12 +1,19 @@
-import sharp from "sharp";
+import { openPicture } from "../vision/decode.node.ts";
 import { sniffPicture } from "../vision/sniff.ts";
 import { HttpError } from "./http-error.ts";
 import type { Limits } from "./limits.ts";
 
 const MIB = 2 ** 20;
 
-/** The request's body, at most `limit` bytes; throws a 413 as soon as it is known to be longer. */
-export async function readBody(request: Request, limit: number): Promise<Uint8Array<ArrayBuffer>> {
+/**
+ * The request's body, at most `limit` bytes; throws a 413 as soon as it is known to be longer, and the signal's reason
+ * when that aborts first.
+ */
+export async function readBody(
+  request: Request,
+  limit: number,
+  signal: AbortSignal,
+): Promise<Uint8Array<ArrayBuffer>> {
   const tooLarge = () =>
     new HttpError(
       413,
@@ -18,7 +25,7 @@ export async function readBody(request: Request, limit: number): Promise<Uint8Ar
   if (Number(request.headers.get("content-length") ?? 0) > limit) throw tooLarge();
   const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of request.body ?? []) {
+  for await (const chunk of untilAborted(request.body, signal)) {
     size += chunk.byteLength;
     if (size > limit) throw tooLarge();
     chunks.push(chunk);
@@ -32,12 +39,35 @@ export async function readBody(request: Request, limit: number): Promise<Uint8Ar
   return body;
 }
 
+/** The chunks of a stream. A client that sends nothing more would hold a plain loop for ever. */
+async function* untilAborted(
+  stream: ReadableStream<Uint8Array> | null,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  signal.throwIfAborted();
+  if (stream === null) return;
+  const reader = stream.getReader();
+  const aborted = new Promise<never>((_, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+  aborted.catch(() => {});
+  try {
+    for (;;) {
+      const { done, value } = await Promise.race([reader.read(), aborted]);
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
+
 /** A JSON body; 415 for another type (which also keeps out what HTML forms can send), 400 for bad JSON. */
-export async function readJson(request: Request, limits: Limits): Promise<unknown> {
+export async function readJson(request: Request, limits: Limits, signal: AbortSignal): Promise<unknown> {
   const type = mediaType(request);
   if (type !== "application/json")
     throw new HttpError(415, `expected Content-Type application/json, found ${type || "none"}`);
-  const body = await readBody(request, limits.jsonBytes);
+  const body = await readBody(request, limits.jsonBytes, signal);
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
   } catch (error) {
@@ -52,11 +82,11 @@ export interface Upload {
 }
 
 /** An uploaded picture: the raw body, or the field `image` of multipart/form-data. Checked, not yet decoded. */
-export async function readUpload(request: Request, limits: Limits): Promise<Upload> {
+export async function readUpload(request: Request, limits: Limits, signal: AbortSignal): Promise<Upload> {
   const type = mediaType(request);
   // The parts' headers and the other fields come on top of the picture.
   const room = type === "multipart/form-data" ? limits.uploadBytes + limits.jsonBytes : limits.uploadBytes;
-  const body = await readBody(request, room);
+  const body = await readBody(request, room, signal);
   const upload =
     type === "multipart/form-data"
       ? await parseForm(request.headers.get("content-type") ?? "", body)
@@ -94,16 +124,10 @@ async function checkPicture(bytes: Uint8Array, limits: Limits): Promise<void> {
       415,
       `expected a picture (JPEG, PNG, WebP, AVIF, GIF, TIFF, SVG), found ${sniffed.found}`,
     );
-  // A compressed SVG is measured when it is decoded: its packed size says nothing about what is in it.
-  if (sniffed.format === "svgz") return;
-  const { width, height } = await sharp(bytes, { limitInputPixels: false })
-    .metadata()
-    .catch((error: Error) => {
-      throw new HttpError(422, `the picture cannot be read: ${error.message.split("\n")[0]}`);
-    });
-  if (width * height > limits.uploadPixels)
-    throw new HttpError(
-      413,
-      `the picture has ${width} × ${height} pixels, ${limits.uploadPixels / 1e6} megapixels are allowed; scale it down`,
-    );
+  // Decoding checks everything again; here the refusal costs no place in the queue for the model.
+  const drawing = sniffed.format === "svg" || sniffed.format === "svgz";
+  await openPicture(bytes, {
+    maxPixels: limits.uploadPixels,
+    maxBytes: drawing ? limits.svgBytes : limits.uploadBytes,
+  });
 }
