@@ -76,7 +76,14 @@ test("an index that is interrupted goes on where it was", async () => {
   const args = ["index", "pictures", "--index", "half"];
   const child = startCli([...args, "--model", "slow"], options);
   const end = ended(child);
-  await new Promise((resolve) => child.stderr!.once("data", resolve));
+  // Progress lines come before it, when the machine is slow.
+  await new Promise<void>((resolve) => {
+    let said = "";
+    child.stderr!.on("data", (text: string) => {
+      said += text;
+      if (said.includes("embedding\n")) resolve();
+    });
+  });
   child.kill("SIGINT");
   expect(await end).toMatchObject({ code: 130, stdout: "", stderr: "embedding\ninterrupted\n" });
   const resumed = JSON.parse((await cli([...args, "--model", "nano", "--json"], options)).stdout);
