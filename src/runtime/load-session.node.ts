@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { bytesOf } from "../core/array.ts";
+import type { DType } from "../core/dtype.ts";
 import { RuntimeFailure, UsageError } from "../core/errors.ts";
 import { Cleanup } from "./cleanup.ts";
 import type { EnvironmentHold, ThreadPool } from "./environment.node.ts";
@@ -26,9 +27,10 @@ const SHOWN_BYTES = 1 << 20;
  * External weights (see WEIGHTS_LOCATION) are given by two calls. `AddInitializer` makes the kernels read the
  * WeightSet's memory in place, but says nothing to the graph optimiser, which would look for the bytes in the
  * file that the model names. `AddExternalInitializers` puts the bytes before the optimiser, as a copy that is
- * freed when the session stands. So small weights, which are what optimisers fold, get both calls; large ones
- * only the first, with an empty file standing at the named place because ONNX Runtime insists that it exists. Should the
- * optimiser want a large one after all, it finds no bytes and the session is refused: then, once, all are shown.
+ * freed when the session stands. So what optimisers fold gets both calls: small weights, and f16 and bf16 ones, which
+ * graphs widen and the optimiser widens once for all runs. Other large ones get only the first, with an empty file
+ * standing at the named place because ONNX Runtime insists that it exists. Should the optimiser want one of these after
+ * all, it finds no bytes and the session is refused: then, once, all are shown.
  */
 export async function loadSession(
   environment: EnvironmentHold,
@@ -38,18 +40,23 @@ export async function loadSession(
 ): Promise<Pointer> {
   const declared = declaredWeights(model);
   checkWeights(declared, weights?.values ?? new Map());
-  const large = declared.filter((w) => bytesOf(w.dtype, w.shape) > SHOWN_BYTES);
-  if (large.length === 0) return create(environment, model, weights, options, declared, declared);
-  const small = declared.filter((w) => !large.includes(w));
+  const shown = declared.filter((w) => HALVES.has(w.dtype) || bytesOf(w.dtype, w.shape) <= SHOWN_BYTES);
+  if (shown.length === declared.length)
+    return create(environment, model, weights, options, declared, declared);
   try {
     return await withPlaceholder((folder) =>
-      create(environment, model, weights, options, declared, small, folder),
+      create(environment, model, weights, options, declared, shown, folder),
     );
   } catch (error) {
-    if (!(error instanceof RuntimeFailure)) throw error;
+    if (!(error instanceof RuntimeFailure && MISSING_BYTES.test(error.message))) throw error;
     return create(environment, model, weights, options, declared, declared);
   }
 }
+
+/** What ONNX Runtime 1.30 says when an optimiser reads a weight from the empty file (tensorprotoutils.cc). */
+const MISSING_BYTES = /External initializer: .* size to read: /s;
+
+const HALVES: ReadonlySet<DType> = new Set(["f16", "bf16"]);
 
 /** A folder that holds an empty file of the name that external weights have, while `use` runs. */
 async function withPlaceholder<T>(use: (folder: string) => Promise<T>): Promise<T> {

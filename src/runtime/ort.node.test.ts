@@ -2,10 +2,12 @@ import { readFileSync } from "node:fs";
 import { mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { f32, type HostTensor, rawBytes } from "../core/array.ts";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { castFloat, f32, type HostTensor, rawBytes, toF32 } from "../core/array.ts";
+import { DTYPES } from "../core/dtype.ts";
 import { CheckpointError, RuntimeFailure } from "../core/errors.ts";
 import { createRuntime } from "./ort.node.ts";
+import { ortApi } from "./ort-api.node.ts";
 import type { FileTensor, Runtime, TensorSource } from "./runtime.ts";
 import {
   chainModel,
@@ -161,6 +163,45 @@ describe("weights in files", () => {
     await expect(load).rejects.toThrow(/negative: offset -4 .* is no byte range/);
   });
 
+  /** How often ONNX Runtime was asked for a session while `load` ran. */
+  async function attemptsOf(load: () => Promise<unknown>): Promise<number> {
+    const calls = vi.spyOn(ortApi(), "callAsync");
+    try {
+      await load();
+      return calls.mock.calls.filter(([name]) => name.startsWith("CreateSession")).length;
+    } finally {
+      calls.mockRestore();
+    }
+  }
+
+  test("large halves are shown to the optimiser at once: it widens them", async () => {
+    const half = castFloat(ramp(1100, 600), "f16"); // 1.3 MB
+    const model = modelBytes({
+      input: [port("x", "f32", [1, 1100])],
+      output: [port("y", "f32", [1, 600])],
+      initializer: [externalWeight("w", "f16", [1100, 600])],
+      node: [node("Cast", ["w"], ["wide"], { to: DTYPES.f32.onnx }), node("MatMul", ["x", "wide"], ["y"])],
+    });
+    using weights = await runtime.weights(new Map([["w", await inFile("half-large", 2, half)]]));
+    const attempts = await attemptsOf(async () => {
+      await using session = await runtime.session(model, { weights });
+      expect(await session.run({ x: ones(1100) })).toEqual({ y: columnSums(toF32(half)) });
+    });
+    expect(attempts).toBe(1);
+  });
+
+  test("a model that is refused for another reason is not tried again", async () => {
+    const model = modelBytes({
+      input: [port("x", "f32", [1])],
+      output: [port("y", "f32", [1])],
+      initializer: [externalWeight("w", "f32", [700, 600])],
+      node: [node("MatMul", ["x", "w"], ["y"])],
+    });
+    using weights = await runtime.weights(new Map([["w", ramp(700, 600)]]));
+    const attempts = await attemptsOf(() => expect(runtime.session(model, { weights })).rejects.toThrow());
+    expect(attempts).toBe(1);
+  });
+
   test("large weights that the optimiser computes with are shown to it after all", async () => {
     const w = ramp(700, 600); // 1.7 MB: above what is shown at the first attempt
     const model = modelBytes({
@@ -170,6 +211,9 @@ describe("weights in files", () => {
       node: [node("Transpose", ["w"], ["t"]), node("MatMul", ["x", "t"], ["y"])],
     });
     using weights = await runtime.weights(new Map([["w", await inFile("large", 4, w)]]));
+    expect(
+      await attemptsOf(async () => (await runtime.session(model, { weights }))[Symbol.asyncDispose]()),
+    ).toBe(2);
     await using session = await runtime.session(model, { weights });
     const { y } = await session.run({ x: ones(600) });
     const rows = Array.from({ length: 700 }, (_, r) =>
