@@ -1,5 +1,5 @@
 import { i64 } from "../core/array.ts";
-import { ShapeError } from "../core/errors.ts";
+import { ConfigError, ShapeError } from "../core/errors.ts";
 import { input } from "../graph/tensor.ts";
 import type { InternVLC } from "../models/internvl_c.ts";
 import { normalizePixels } from "../models/pixels.ts";
@@ -86,12 +86,24 @@ class ContrastiveEmbedder implements Embedder {
         batch,
         maxTextTokens ? { maxLength: maxTextTokens } : {},
       );
+      this.#checkIds(ids.data);
       const eos = i64(
         [batch.length],
         lengths.map((n) => n - 1),
       );
       return this.textSession.run({ ids, eos }, options);
     });
+  }
+
+  /** Ids outside the embedding table would end inside the runtime, far from their cause. */
+  #checkIds(ids: BigInt64Array): void {
+    const { model, tokenizer } = this.options;
+    const size = model.cfg.qllama_config.vocab_size;
+    const outside = ids.find((id) => id < 0n || id >= size);
+    if (outside !== undefined)
+      throw new ConfigError(
+        `embedTexts: the tokenizer of ${this.id} gives id ${outside}, the model's ids end at ${size - 1} (vocab_size ${size}; the tokenizer has ${tokenizer.vocabSize} pieces); put the tokenizer that belongs to the weights into their folder`,
+      );
   }
 
   async #inBatches<T>(

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { f32 } from "../../src/core/array.ts";
-import { ShapeError, UsageError } from "../../src/core/errors.ts";
+import { ConfigError, ShapeError, UsageError } from "../../src/core/errors.ts";
 import { Rng } from "../../src/core/rng.ts";
 import { createContrastiveEmbedder } from "../../src/infer/contrastive-embedder.ts";
 import type { Embedder } from "../../src/infer/embedder.ts";
@@ -70,6 +70,24 @@ const asMatrix = (rows: Float32Array[]) =>
   );
 
 describe("an embedder", () => {
+  test("refuses ids that the model has no embedding for, and names them", async () => {
+    const model = tinyModel();
+    const tiny = { id: "tiny@1", scale: 10, model, weights, runtime };
+    const size = model.cfg.qllama_config.vocab_size;
+    for (const id of [size, size + 5, -1]) {
+      const foreign: Tokenizer = { ...tokenizer, vocabSize: 999, encode: () => [1, id, 2] };
+      await using other = await createContrastiveEmbedder({ ...tiny, tokenizer: foreign });
+      const embedding = other.embedTexts(["a"]);
+      await expect(embedding).rejects.toThrow(ConfigError);
+      await expect(embedding).rejects.toThrow(
+        `the tokenizer of tiny@1 gives id ${id}, the model's ids end at ${size - 1} (vocab_size ${size}; the tokenizer has 999 pieces)`,
+      );
+    }
+    const last: Tokenizer = { ...tokenizer, encode: () => [1, size - 1, 2] };
+    await using fits = await createContrastiveEmbedder({ ...tiny, tokenizer: last });
+    expect(await fits.embedTexts(["a"])).toHaveLength(1);
+  });
+
   test("gives a picture the same embedding alone and in a batch, whatever its size", async () => {
     const together = await embedder.embedImages(PICTURES);
     const alone = await Promise.all(PICTURES.map(async (p) => (await embedder.embedImages([p]))[0]!));
