@@ -16,6 +16,7 @@ import { openTokenizer } from "../text/tokenizer.node.ts";
 import { WITHOUT_QLLAMA } from "../weights/internvl-c-keys.ts";
 import { loadCheckpoint } from "../weights/load-checkpoint.ts";
 import { type OpenedCheckpoint, openCheckpoint } from "../weights/open-checkpoint.node.ts";
+import { AsyncDisposables } from "./async-disposables.ts";
 import { createContrastiveEmbedder } from "./contrastive-embedder.ts";
 import type { Embedder } from "./embedder.ts";
 import { withoutUnused } from "./unused-fields.ts";
@@ -139,25 +140,10 @@ export async function loadEmbedder(path: string, options: LoadOptions = {}): Pro
       embedTexts: (texts, options) => embedder.embedTexts(texts, options),
       [Symbol.asyncDispose]: () => stack.dispose(),
     };
-  } catch (e) {
-    await stack.dispose();
-    throw e;
-  }
-}
-
-/** Things to release in reverse order. */
-class AsyncDisposables {
-  readonly #owned: (AsyncDisposable | Disposable)[] = [];
-
-  own<T extends AsyncDisposable | Disposable>(value: T): T {
-    this.#owned.push(value);
-    return value;
-  }
-
-  async dispose(): Promise<void> {
-    for (const value of this.#owned.splice(0).reverse())
-      if (Symbol.asyncDispose in value) await value[Symbol.asyncDispose]();
-      else value[Symbol.dispose]();
+  } catch (error) {
+    // What could not be released follows from the first error, which is the one to tell.
+    await stack.dispose().catch(() => {});
+    throw error;
   }
 }
 
