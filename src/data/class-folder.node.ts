@@ -2,11 +2,7 @@ import type { Dirent } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { extname, join } from "node:path";
 import { ConfigError } from "../core/errors.ts";
-
-/** Name endings of the pictures that decodeImage takes. */
-export const PICTURE_EXTENSIONS: ReadonlySet<string> = new Set(
-  "jpg jpeg jpe jfif png webp avif gif tif tiff svg svgz".split(" ").map((e) => `.${e}`),
-);
+import { PICTURE_EXTENSIONS } from "../vision/sniff.ts";
 
 export interface ClassFolder {
   /** Names of the folders, sorted by code point; the label is the index. */

@@ -4,7 +4,7 @@ import { UsageError } from "../core/errors.ts";
 import type { Row } from "./image-table.ts";
 import { isUnder, under } from "./sql.ts";
 import type { IndexedImage } from "./types.ts";
-import { describeFileError, isFileError } from "./walk.ts";
+import { describeFileError, isFileError, type Problem } from "./walk.ts";
 
 /** Absolute real paths of folders that can be indexed. Throws one UsageError for all that cannot. */
 export async function checkFolders(folders: readonly string[], indexDir: string): Promise<string[]> {
@@ -28,9 +28,40 @@ export async function checkFolders(folders: readonly string[], indexDir: string)
   return real;
 }
 
+/**
+ * Of an index's folders those that are at their place, and the others as problems: an unplugged disk must not keep the
+ * rest from being updated. Throws a UsageError when none is there.
+ */
+export async function presentFolders(
+  folders: readonly string[],
+  indexDir: string,
+): Promise<{ present: string[]; missing: Problem[] }> {
+  const present: string[] = [];
+  const missing: Problem[] = [];
+  for (const path of folders)
+    try {
+      const real = await realpath(path);
+      await (await opendir(real)).close();
+      if (real === path) present.push(path);
+      else missing.push({ path, reason: `it is now a link to ${real}` });
+    } catch (e) {
+      if (!isFileError(e)) throw e;
+      missing.push({ path, reason: describeFileError(e) });
+    }
+  if (present.length === 0) await checkFolders(folders, indexDir);
+  return { present, missing };
+}
+
 /** Without repetitions and folders inside others. */
 export const outermost = (folders: readonly string[]): string[] =>
   [...new Set(folders)].filter((f, _, all) => !all.some((other) => other !== f && isUnder(f, other)));
+
+/**
+ * Whether an indexed path still leads to itself. It was real when it got into the index; a file, or a folder above it,
+ * that has become a link since then must not be followed.
+ */
+export const isInPlace = async (path: string): Promise<boolean> =>
+  (await realpath(path).catch(() => undefined)) === path;
 
 /** The condition for rows below a folder as a user names it, through links too: paths in the index are real. */
 export async function below(folder: string | undefined): Promise<string | undefined> {

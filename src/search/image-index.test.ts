@@ -241,12 +241,17 @@ test("several folders, one inside another, and taking them out", async () => {
   await w.index.remove(inner);
   expect((await w.index.stats()).images).toBe(3);
 
-  // A disk that is not there must not empty the index.
+  // A disk that is not there must not empty the index, nor keep the other folders from being updated.
   await rename(second, `${second}-unplugged`);
-  await expect(w.index.update()).rejects.toThrow(/pictures2 \(it does not exist\)/);
-  expect((await w.index.stats()).images).toBe(3);
-  await w.index.remove(second);
+  await rm(join(w.pictures, "a.png"));
+  expect(await w.index.update()).toMatchObject({
+    removed: 1,
+    problems: [{ path: second, reason: "it does not exist" }],
+  });
+  await expect(w.index.update(second)).rejects.toThrow(/pictures2 \(it does not exist\)/);
   expect((await w.index.stats()).images).toBe(2);
+  await w.index.remove(second);
+  expect((await w.index.stats()).images).toBe(1);
 });
 
 test("searches agree with comparing everything; equal scores are ordered by path; pages fit together", async () => {

@@ -2,7 +2,7 @@ import { mkdir, realpath } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { ConfigError, UsageError } from "../core/errors.ts";
 import type { Embedder } from "../infer/embedder.ts";
-import { below, bytesBelow, checkFolders, outermost, toImage } from "./folders.ts";
+import { below, bytesBelow, checkFolders, isInPlace, outermost, presentFolders, toImage } from "./folders.ts";
 import { ImageTable, type Row } from "./image-table.ts";
 import { IndexLock } from "./lock.ts";
 import { type Manifest, nextTable, readManifest, writeManifest } from "./manifest.ts";
@@ -66,21 +66,26 @@ export class ImageIndex implements AsyncDisposable {
   static async open(indexDir: string, embedder: Embedder, options: OpenOptions = {}): Promise<ImageIndex> {
     const { load = loadPicture, create = true, rebuild = false, exactPictures = EXACT_PICTURES } = options;
     const index = new ImageIndex(resolve(indexDir), embedder, load, Math.max(exactPictures, MIN_TRAINING));
+    if (!create) await ImageIndex.check(index.dir);
     const manifest = await readManifest(index.dir);
-    if (!manifest && !create)
-      throw new UsageError(
-        `${index.dir}: expected an image index, found none; make one with: internvl index FOLDER`,
-      );
     if (manifest && rebuild) await index.#rebuild();
     else if (manifest) index.#checkModel(manifest);
     return index;
   }
 
+  /** Throws a UsageError where there is no index, without the model that {@link open} wants. */
+  static async check(indexDir: string): Promise<void> {
+    if (!(await readManifest(resolve(indexDir))))
+      throw new UsageError(
+        `${resolve(indexDir)}: expected an image index, found none; make one with: internvl index FOLDER`,
+      );
+  }
+
   /**
    * Brings the index in line with the folders, by default with all it knows; a new folder is added to it. Only new
    * and changed files are read (by size, time and then contents); moved ones keep their embeddings; gone ones
-   * leave; broken ones are remembered with the reason until they change. Commits as it goes: a killed update
-   * continues where it was. Memory: 50 to 100 bytes a file, and the pictures in work.
+   * leave; broken ones are remembered with the reason until they change. Of the known folders, those that are not there
+   * now are reported as problems and keep their pictures. Commits as it goes: a killed update continues where it was. Memory: 50 to 100 bytes a file, and the pictures in work.
    */
   async update(folders?: string | readonly string[], options: UpdateOptions = {}): Promise<UpdateResult> {
     const { signal, onProgress, retryFailed = false } = options;
@@ -93,7 +98,8 @@ export class ImageIndex implements AsyncDisposable {
     const current = (await this.#current()) ?? (await this.#create());
     const { table } = current;
     const roots = current.manifest.folders;
-    const scope = outermost(given ?? (await checkFolders(roots, this.dir)));
+    const known = given ? undefined : await presentFolders(roots, this.dir);
+    const scope = outermost(given ?? known!.present);
     const added = scope.filter((f) => !roots.some((r) => isUnder(f, r)));
     const manifest = { ...current.manifest, folders: [...roots, ...added] };
     if (added.length > 0) await writeManifest(this.dir, manifest);
@@ -101,7 +107,19 @@ export class ImageIndex implements AsyncDisposable {
     const { embedder, load } = this;
     const skip = new Set([this.dir, await realpath(this.dir)]);
     const result = await runUpdate({
-      ...{ table, lock, embedder, load, folders: scope, skip, limits, meter, signal, retryFailed },
+      ...{
+        table,
+        lock,
+        embedder,
+        load,
+        folders: scope,
+        missing: known?.missing ?? [],
+        skip,
+        limits,
+        meter,
+        signal,
+        retryFailed,
+      },
     });
     meter.start("optimize");
     await this.#optimize({ manifest, table });
@@ -205,8 +223,7 @@ export class ImageIndex implements AsyncDisposable {
    */
   async original(path: string): Promise<IndexedImage> {
     const image = await this.get(path);
-    const real = image && (await realpath(image.path).catch(() => undefined));
-    if (!image || real !== image.path) throw this.#notIndexed(path);
+    if (!image || !(await isInPlace(image.path))) throw this.#notIndexed(path);
     return image;
   }
 

@@ -5,7 +5,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { expect, test, vi } from "vitest";
 import { UsageError } from "../core/errors.ts";
-import { IndexLock } from "./lock.ts";
+import { IndexLock, LockHeldError } from "./lock.ts";
 import { temporaryFolder } from "./test-support.ts";
 
 const holder = { token: "x", pid: process.pid, host: hostname(), processStart: "", since: "2026-01-01" };
@@ -64,6 +64,15 @@ test("the number of a dead process, given to another one, does not keep the lock
   // Only Linux says when a process began; elsewhere a living process of that number has to be believed.
   if (mine.processStart === "") await expect(taking).rejects.toThrow(/held by/);
   else await (await taking)[Symbol.asyncDispose]();
+});
+
+test("where a process cannot be recognised, one of the same number that is silent does not keep the lock", async () => {
+  await using folder = await temporaryFolder();
+  const file = join(folder.path, "lock");
+  await writeFile(file, JSON.stringify(holder));
+  await expect(IndexLock.acquire(folder.path)).rejects.toThrow(LockHeldError);
+  await utimes(file, new Date(), new Date(Date.now() - 61_000));
+  await (await IndexLock.acquire(folder.path))[Symbol.asyncDispose]();
 });
 
 test("on another computer only the heartbeat tells", async () => {

@@ -6,7 +6,7 @@ import { z } from "zod";
 import { UsageError } from "../core/errors.ts";
 
 const HEARTBEAT_MS = 5_000;
-/** On another computer or in another container a process cannot be asked; its heartbeat must be this fresh. */
+/** Where a process cannot be asked (another computer or container, no /proc), its heartbeat must be this fresh. */
 const STALE_MS = 60_000;
 const TAKEOVER_MS = 10_000;
 const RETRY_MS = 20;
@@ -22,6 +22,9 @@ const LockFile = z.object({
   since: z.string(),
 });
 type LockFile = z.infer<typeof LockFile>;
+
+/** Another process is writing to the index; it may be done in a moment. */
+export class LockHeldError extends UsageError {}
 
 /**
  * The right to write to an index: one file named `lock` that says who holds it. A lock whose holder is dead is taken
@@ -43,7 +46,7 @@ export class IndexLock implements AsyncDisposable {
     this.#heartbeat.unref();
   }
 
-  /** Takes the lock of the index in `indexDir`, which exists. Throws a UsageError that names the holder. */
+  /** Takes the lock of the index in `indexDir`, which exists. Throws a LockHeldError that names the holder. */
   static async acquire(indexDir: string): Promise<IndexLock> {
     const file = join(indexDir, "lock");
     const mine: LockFile = {
@@ -114,17 +117,21 @@ async function readLock(file: string): Promise<LockFile | undefined> {
 }
 
 async function isStale(file: string, holder: LockFile): Promise<boolean> {
-  if (holder.host !== hostname()) {
-    const heartbeat = await stat(file).catch(() => undefined);
-    return heartbeat !== undefined && Date.now() - heartbeat.mtimeMs > STALE_MS;
-  }
+  if (holder.host !== hostname()) return isSilent(file);
   try {
     process.kill(holder.pid, 0);
   } catch (e) {
     if ((e as NodeJS.ErrnoException).code === "ESRCH") return true;
   }
   const start = await processStart(holder.pid);
-  return start !== "" && holder.processStart !== "" && start !== holder.processStart;
+  // A process of that number lives, and nothing tells whether it is the same.
+  if (start === "" || holder.processStart === "") return isSilent(file);
+  return start !== holder.processStart;
+}
+
+async function isSilent(file: string): Promise<boolean> {
+  const heartbeat = await stat(file).catch(() => undefined);
+  return heartbeat !== undefined && Date.now() - heartbeat.mtimeMs > STALE_MS;
 }
 
 /**
@@ -165,9 +172,9 @@ async function processStart(pid: number): Promise<string> {
   }
 }
 
-function held(file: string, holder: LockFile | undefined): UsageError {
+function held(file: string, holder: LockFile | undefined): LockHeldError {
   const who = holder ? `process ${holder.pid} on ${holder.host} since ${holder.since}` : "another process";
-  return new UsageError(
+  return new LockHeldError(
     `${file}: expected to be the only one writing to this index, found it held by ${who}; wait for it, or remove the file if that process is no indexer`,
   );
 }

@@ -64,6 +64,8 @@ export interface UpdateJob {
   readonly load: LoadPicture;
   /** Absolute real paths, none inside another. */
   readonly folders: readonly string[];
+  /** Folders of the index that are not there now, and why: what the index knows below them stays. */
+  readonly missing: readonly Problem[];
   /** Folders that are passed over. */
   readonly skip: ReadonlySet<string>;
   readonly limits: UpdateLimits;
@@ -87,9 +89,14 @@ export async function runUpdate(job: UpdateJob): Promise<UpdateResult> {
   const pending = await run.scan();
   try {
     await run.embedAll(pending);
-  } finally {
-    await run.commit();
+  } catch (error) {
+    await run.commit().catch((second: unknown) => {
+      // What failed first says more; what came of it is kept where a stack shows it.
+      if (error instanceof Error) error.cause ??= second;
+    });
+    throw error;
   }
+  await run.commit();
   await run.removeGone();
   return run.result;
 }
@@ -113,7 +120,9 @@ class UpdateRun {
   #committedAt = Date.now();
   #commits = 0;
 
-  constructor(private readonly job: UpdateJob) {}
+  constructor(private readonly job: UpdateJob) {
+    for (const problem of job.missing) this.#note(problem.path, problem);
+  }
 
   async readTable(): Promise<void> {
     this.job.meter.start("scan");
@@ -206,16 +215,18 @@ class UpdateRun {
     this.job.meter.step(paths.length, paths.at(-1));
   }
 
+  /** Not everything in `folder` was seen. */
+  #note(folder: string, problem: Problem): void {
+    this.#unreadable.add(folder);
+    const { problems } = this.result;
+    if (problems.length < MAX_PROBLEMS && !problems.some((p) => p.path === problem.path))
+      problems.push(problem);
+  }
+
   async *#walk(): AsyncGenerator<FoundFile> {
     const { folders, skip, signal } = this.job;
-    const note = (folder: string, problem: Problem) => {
-      this.#unreadable.add(folder);
-      const { problems } = this.result;
-      if (problems.length < MAX_PROBLEMS && !problems.some((p) => p.path === problem.path))
-        problems.push(problem);
-    };
-    const onUnreadableFolder = (p: Problem) => note(p.path, p);
-    const onUnreadableFile = (p: Problem) => note(dirname(p.path), p);
+    const onUnreadableFolder = (p: Problem) => this.#note(p.path, p);
+    const onUnreadableFile = (p: Problem) => this.#note(dirname(p.path), p);
     for (const folder of folders)
       for await (const file of walk(folder, { skip, signal, onUnreadableFolder, onUnreadableFile })) {
         this.#known.setSeen(file.path, true);

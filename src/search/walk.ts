@@ -1,5 +1,6 @@
 import { lstat, opendir } from "node:fs/promises";
 import { extname, join } from "node:path";
+import { PICTURE_EXTENSIONS } from "../vision/sniff.ts";
 
 export interface FoundFile {
   /** Absolute. */
@@ -25,23 +26,6 @@ export interface WalkOptions {
   /** A file that cannot be looked at. */
   readonly onUnreadableFile?: (problem: Problem) => void;
 }
-
-/** Names of files that are worth opening; what they really are is decided by their contents. */
-export const PICTURE_EXTENSIONS: ReadonlySet<string> = new Set([
-  ".jpg",
-  ".jpeg",
-  ".jpe",
-  ".jfif",
-  ".png",
-  ".apng",
-  ".webp",
-  ".avif",
-  ".gif",
-  ".tif",
-  ".tiff",
-  ".svg",
-  ".svgz",
-]);
 
 /** Folders that hold copies, caches or rubbish instead of somebody's pictures (beside all that begin with a dot). */
 const NOISE: ReadonlySet<string> = new Set([

@@ -1,6 +1,23 @@
 /** Picture formats that are decoded; anything else is refused before a decoder sees it. */
 export type PictureFormat = "jpeg" | "png" | "webp" | "avif" | "gif" | "tiff" | "svg" | "svgz";
 
+/** Names of files that are worth opening; what they really are is decided by {@link sniffPicture}. Lower-case, with the dot. */
+export const PICTURE_EXTENSIONS: ReadonlySet<string> = new Set([
+  ".jpg",
+  ".jpeg",
+  ".jpe",
+  ".jfif",
+  ".png",
+  ".apng",
+  ".webp",
+  ".avif",
+  ".gif",
+  ".tif",
+  ".tiff",
+  ".svg",
+  ".svgz",
+]);
+
 /** What the first bytes of a file say: a format that is decoded, or words for what was found instead. */
 export type Sniffed = { readonly format: PictureFormat } | { readonly found: string };
 
