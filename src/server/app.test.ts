@@ -174,6 +174,32 @@ test("originals and thumbnails are served with their true type and no powers", a
   });
 });
 
+test("an original is sent for as long as it moves, and its file closed when it does not", async () => {
+  await using library = await testLibrary({ colours: [] });
+  // More than is read ahead, so that only a reader moves it on.
+  const large = Buffer.concat([await plain("red"), Buffer.alloc(4 * 2 ** 20)]);
+  await put(library.pictures, { "large.png": large });
+  await library.library.index.update(library.pictures);
+  const path = `/api/image?id=${pictureId(join(library.pictures, "large.png"))}`;
+  const body = async () =>
+    (await testApp(library.library, { limits: { requestMs: 200 } }).request(path)).body!.getReader();
+  const slow = await body();
+  let bytes = 0;
+  for (;;) {
+    const { value, done } = await slow.read();
+    if (done) break;
+    bytes += value.length;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  expect(bytes).toBe(large.length);
+  const stalled = await body();
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  const rest = async () => {
+    while (!(await stalled.read()).done);
+  };
+  await expect(rest()).rejects.toThrow(/not read/);
+});
+
 test("nothing outside the index can be had, however it is asked for", async () => {
   await put(shared.root, { "secret.png": await plain("black") });
   const outside = [
@@ -273,7 +299,7 @@ test("unknown addresses and wrong methods are told apart, in JSON", async () => 
 test("while the library is loading the API answers 503, and then works", async () => {
   let loaded = (_: Library) => {};
   const app = testApp(new Promise<Library>((resolve) => (loaded = resolve)));
-  expect((await app.request("/healthz")).status).toBe(200);
+  expect(await (await app.request("/healthz")).json()).toEqual({ status: "loading" });
   expect(await json(await app.request("/api/status"))).toMatchObject({ loading: true });
   const early = await app.request("/api/search?q=red");
   expect([early.status, early.headers.get("retry-after")]).toEqual([503, "1"]);
@@ -292,6 +318,7 @@ test("a library that cannot be loaded is explained", async () => {
   await expect(app.ready).rejects.toThrow("cut short");
   const { error } = await json(await app.request("/api/search?q=red"));
   expect(error).toMatchObject({ message: expect.stringContaining("cut short") });
+  expect(await (await app.request("/healthz")).json()).toEqual({ status: "failed" });
 });
 
 test("a defect is reported to the owner and only its fact to the client", async () => {

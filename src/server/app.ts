@@ -73,7 +73,7 @@ export function createApp(options: AppOptions): App {
   };
   const app = new Hono<Env>();
   addMiddleware(app, options, limits, cancelling.signal);
-  app.get("/healthz", (c) => c.json({ status: loading.state.loading ? "loading" : "ok" }));
+  app.get("/healthz", (c) => c.json({ status: loading.health }));
   addStatusRoute(app, services);
   addSearchRoutes(app, services);
   addPictureRoutes(app, services);
@@ -109,6 +109,11 @@ class Loading {
     this.ready.catch((error: Error) => {
       this.#error = error.message;
     });
+  }
+
+  get health(): "ok" | "loading" | "failed" {
+    if (this.#parts) return "ok";
+    return this.#error === undefined ? "loading" : "failed";
   }
 
   get state() {
@@ -147,7 +152,9 @@ function addMiddleware(app: Hono<Env>, options: AppOptions, limits: Limits, canc
   );
   app.use(sameOriginOnly({ loopback: options.loopback, names: options.hostNames ?? [] }));
   app.use(async (c, next) => {
-    c.set("signal", AbortSignal.any([c.req.raw.signal, AbortSignal.timeout(limits.requestMs), cancelled]));
+    const gone = AbortSignal.any([c.req.raw.signal, cancelled]);
+    c.set("gone", gone);
+    c.set("signal", AbortSignal.any([gone, AbortSignal.timeout(limits.requestMs)]));
     await next();
   });
 }

@@ -10,6 +10,8 @@ export interface Env {
   Variables: {
     /** Aborts when the client goes away, the request takes too long or the server stops. */
     signal: AbortSignal;
+    /** The same without the time: for answers that take as long as the client's line. */
+    gone: AbortSignal;
   };
 }
 

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { UsageError } from "../core/errors.ts";
+import { LockHeldError } from "../search/lock.ts";
 import type { Progress } from "../search/progress.ts";
 import { type FolderJob, Indexer } from "./indexer.ts";
 import type { PictureIndex } from "./ports.ts";
@@ -123,6 +124,29 @@ test("a failure that is the user's to mend is told on the job only", async () =>
   finish("/a", new UsageError("another process writes to the index"));
   await until(() => indexer.jobs[0]!.state === "failed");
   expect(defects).toEqual([]);
+});
+
+test("a folder that another process keeps from being indexed is tried again", async () => {
+  const { index, log, finish } = recordingIndex();
+  const indexer = new Indexer(index, () => {}, 5);
+  indexer.add("/a");
+  await until(() => log.length === 1);
+  finish("/a", new LockHeldError("held by process 7"));
+  await until(() => log.length === 2);
+  finish("/a");
+  await until(() => indexer.jobs[0]!.state === "done");
+  expect(log).toEqual(["update /a", "update /a", "updated /a"]);
+});
+
+test("closing does not wait for another process", async () => {
+  const { index, log, finish } = recordingIndex();
+  const indexer = new Indexer(index, () => {}, 1e9);
+  indexer.add("/a");
+  await until(() => log.length === 1);
+  finish("/a", new LockHeldError("held by process 7"));
+  await until(() => indexer.jobs[0]!.state === "queued");
+  expect(indexer.jobs[0]!.error).toBe("held by process 7");
+  await indexer.close();
 });
 
 test("a failed folder keeps its reason and does not stop the next", async () => {

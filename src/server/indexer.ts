@@ -1,4 +1,6 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { isUserError, UsageError } from "../core/errors.ts";
+import { LockHeldError } from "../search/lock.ts";
 import type { Progress } from "../search/progress.ts";
 import type { Failure } from "../search/types.ts";
 import type { PictureIndex } from "./ports.ts";
@@ -10,12 +12,15 @@ export interface FolderJob {
   readonly progress?: Progress;
   /** Files that could not be read: the first {@link BROKEN_SHOWN}. */
   readonly broken: readonly Failure[];
-  /** Why the whole folder failed. */
+  /** Why the whole folder failed; of a queued one, what it waits for. */
   readonly error?: string;
 }
 
 /** Broken files that a job lists; their number is in its progress. */
 const BROKEN_SHOWN = 200;
+
+/** When another process is writing to the index, it is asked again after so long. */
+const LOCKED_RETRY_MS = 3_000;
 
 /** Listeners hear of progress at most this often. */
 const PROGRESS_EVERY_MS = 200;
@@ -44,6 +49,7 @@ export class Indexer {
     readonly index: PictureIndex,
     /** Is told of failures that are no mistake of the user. */
     readonly onDefect: (error: unknown) => void,
+    readonly lockedRetryMs = LOCKED_RETRY_MS,
   ) {}
 
   /** The latest job of every folder that was indexed since the start. */
@@ -136,7 +142,10 @@ export class Indexer {
     } catch (error) {
       reporter.stop();
       if (signal.aborted) this.#publish({ folder, state: "queued", broken: [] });
-      else await this.#fail(folder, error, reporter);
+      else if (error instanceof LockHeldError) {
+        this.#publish({ folder, state: "queued", broken: [], error: error.message });
+        await sleep(this.lockedRetryMs, undefined, { signal }).catch(() => {});
+      } else await this.#fail(folder, error, reporter);
     }
   }
 

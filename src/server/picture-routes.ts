@@ -1,9 +1,10 @@
-import { constants } from "node:fs";
-import { type FileHandle, open, realpath } from "node:fs/promises";
+import { constants, type ReadStream } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
 import { basename } from "node:path";
 import { Readable } from "node:stream";
 import type { Hono } from "hono";
 import { z } from "zod";
+import { isInPlace } from "../search/folders.ts";
 import type { IndexedImage } from "../search/types.ts";
 import { type PictureFormat, sniffPicture } from "../vision/sniff.ts";
 import { type Env, pictureJson, pictureOf, type Services } from "./context.ts";
@@ -64,7 +65,8 @@ export function addPictureRoutes(app: Hono<Env>, services: Services): void {
         await file.close();
         return known ? c.body(null, 304, headers) : c.body(null, 200, whole);
       }
-      const stream = file.createReadStream({ start: 0, signal: c.var.signal });
+      const stream = file.createReadStream({ start: 0, signal: c.var.gone });
+      endWhenStalled(stream, services.limits.requestMs);
       return c.body(Readable.toWeb(stream) as ReadableStream, 200, whole);
     } catch (error) {
       await file.close();
@@ -75,7 +77,7 @@ export function addPictureRoutes(app: Hono<Env>, services: Services): void {
   app.get("/api/thumb", async (c) => {
     const { id, size } = validate("GET /api/thumb", thumbSchema, c.req.query());
     const picture = await pictureOf(services, id);
-    await (await openInside(picture)).close();
+    if (!(await isInPlace(picture.path))) throw gone(picture);
     const bytes = await services.library().index.thumbnail(picture.path, size);
     return c.body(bytes as Uint8Array<ArrayBuffer>, 200, {
       "Content-Type": "image/webp",
@@ -85,22 +87,31 @@ export function addPictureRoutes(app: Hono<Env>, services: Services): void {
   });
 }
 
-/**
- * Opens a picture of the index. Paths in the index were real when they got there; the path is resolved again at this
- * moment, so that a file, or a folder above it, that has become a link since then is not followed.
- */
+const gone = ({ path }: IndexedImage): HttpError =>
+  new HttpError(404, `${basename(path)} is no longer where it was when it was indexed`);
+
+/** Ends a stream that has not moved for `ms`: its reader holds the file open and takes nothing. */
+function endWhenStalled(stream: ReadStream, ms: number): void {
+  let seen = -1;
+  const timer = setInterval(() => {
+    if (stream.bytesRead === seen) stream.destroy(new Error(`not read for ${ms} ms`));
+    seen = stream.bytesRead;
+  }, ms);
+  stream.once("close", () => clearInterval(timer));
+}
+
+/** Opens a picture of the index that is still at its place, and no link that was put there. */
 async function openInside(picture: IndexedImage): Promise<FileHandle> {
-  const gone = new HttpError(404, `${basename(picture.path)} is no longer where it was when it was indexed`);
-  const path = await realpath(picture.path).catch(() => undefined);
-  if (path !== picture.path) throw gone;
+  const { path } = picture;
+  if (!(await isInPlace(path))) throw gone(picture);
   // A pipe is not waited for; the last two flags are missing on Windows, which has neither trap.
   const flags = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
   const file = await open(path, flags).catch(() => {
-    throw gone;
+    throw gone(picture);
   });
   if ((await file.stat()).isFile()) return file;
   await file.close();
-  throw gone;
+  throw gone(picture);
 }
 
 async function mediaTypeOf(file: FileHandle): Promise<string> {

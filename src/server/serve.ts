@@ -52,6 +52,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
   const host = options.host ?? "127.0.0.1";
   const loopback = isLoopback(host);
   const page = options.page === false ? undefined : (options.page ?? (await loadPage()));
+  const onDefect = options.onDefect ?? ((error: unknown) => console.error(error));
   const app = createApp({
     library: options.library,
     page,
@@ -59,7 +60,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     folderChanges: loopback || options.remoteFolderChanges === true,
     hostNames: loopback ? options.hostNames : [hostname(), ...(options.hostNames ?? [])],
     limits: options.limits,
-    onDefect: options.onDefect ?? ((error) => console.error(error)),
+    onDefect,
   });
   const server = createAdaptorServer({ fetch: app.fetch }) as Server;
   server.headersTimeout = 10_000;
@@ -70,6 +71,8 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
   server.timeout = 120_000;
   server.maxConnections = options.limits?.connections ?? LIMITS.connections;
   const port = await listen(server, host, options.port ?? DEFAULT_PORT);
+  // Such as too many open files when a connection is accepted: the server goes on.
+  server.on("error", onDefect);
   const ready = startFolders(app.ready, options.folders ?? []);
   const indexed = ready.then(async () => {
     const { indexer } = await app.ready;
@@ -99,8 +102,12 @@ async function startFolders(ready: App["ready"], folders: readonly string[]) {
 
 function listen(server: Server, host: string, port: number): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => reject(explain(error, host, port)));
-    server.listen(port, host, () => resolve((server.address() as AddressInfo).port));
+    const refuse = (error: NodeJS.ErrnoException) => reject(explain(error, host, port));
+    server.once("error", refuse);
+    server.listen(port, host, () => {
+      server.off("error", refuse);
+      resolve((server.address() as AddressInfo).port);
+    });
   });
 }
 
