@@ -2,12 +2,13 @@ import type { Command } from "commander";
 import type { ImageIndex } from "../../search/image-index.ts";
 import type { Progress as IndexProgress } from "../../search/progress.ts";
 import type { Failure } from "../../search/types.ts";
-import type { UpdateResult } from "../../search/update.ts";
+import { UPDATE_LIMITS, type UpdateResult } from "../../search/update.ts";
 import { type Context, note, printJson, progressOf } from "../context.ts";
 import {
   examples,
   type IndexOptions,
   indexOption,
+  integer,
   type JsonOption,
   jsonOption,
   type ModelOptions,
@@ -24,11 +25,15 @@ interface IndexFoldersOptions extends ModelOptions, IndexOptions, JsonOption {
   readonly rebuild?: true;
   readonly retry?: true;
   readonly remove?: true;
+  readonly maxPixels: number;
+  readonly maxBytes: number;
 }
 
 /** Broken files that are printed; all of them are in the JSON. */
 const LISTED = 20;
 const PAGE = 1000;
+/** More pixels or bytes than that fit in no buffer. */
+const MAX_LIMIT = 2 ** 31 - 1;
 const MAX_FAILURES = 100_000;
 
 export function addIndex(program: Command, context: Context): void {
@@ -39,6 +44,8 @@ export function addIndex(program: Command, context: Context): void {
     .option("--remove", "take the folders out of the index; the files are not touched")
     .option("--rebuild", "begin again, as after a change of the model")
     .option("--retry", "try files again that could not be read before")
+    .option("--max-pixels <n>", "largest picture in pixels", integer(1, MAX_LIMIT), UPDATE_LIMITS.maxPixels)
+    .option("--max-bytes <n>", "largest file in bytes", integer(1, MAX_LIMIT), UPDATE_LIMITS.maxBytes)
     .addOption(indexOption(context))
     .addOption(modelOption(context))
     .addOption(precisionOption())
@@ -49,7 +56,7 @@ export function addIndex(program: Command, context: Context): void {
       `
 Only new and changed pictures are read; pictures that are gone leave the index. It may be stopped
 at any time: the next run goes on where it was. Files that cannot be read are listed and do not stop
-it.
+it; with a higher limit, --retry looks again at those that were too large.
 ${examples("internvl index ~/Pictures", "internvl index", "internvl index ~/Pictures --remove")}`,
     )
     .action((folders: string[], options: IndexFoldersOptions) => indexFolders(context, folders, options));
@@ -64,9 +71,11 @@ async function indexFolders(
   if (options.remove && folders.length === 0)
     throw new UsageError("index --remove: name the folders that are to leave the index");
   const { ImageIndex } = await import("../../search/image-index.ts");
+  const create = folders.length > 0 && !options.remove;
+  if (!create) await ImageIndex.check(options.index);
   await using embedder = await openModel(context, options);
   await using index = await ImageIndex.open(options.index, embedder, {
-    create: folders.length > 0 && !options.remove,
+    create,
     rebuild: options.rebuild ?? false,
   });
   if (options.remove) return removeFolders(context, index, folders, options);
@@ -111,6 +120,7 @@ async function update(
   return index.update(folders.length > 0 ? folders : undefined, {
     signal,
     retryFailed: options.retry ?? false,
+    limits: { maxPixels: options.maxPixels, maxBytes: options.maxBytes },
     onProgress: (progress) => showIndexing(bar, progress),
   });
 }

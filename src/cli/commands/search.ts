@@ -60,6 +60,7 @@ async function search(context: Context, text: string | undefined, options: Searc
   const { checkFiles } = await import("../pictures.ts");
   if (image !== undefined) await checkFiles([image]);
   const { ImageIndex } = await import("../../search/image-index.ts");
+  await ImageIndex.check(options.index);
   await using embedder = await openModel(context, options);
   await using index = await ImageIndex.open(options.index, embedder, { create: false });
   const results = await index.search({
