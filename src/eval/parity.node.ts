@@ -1,4 +1,4 @@
-import { readdir, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { grad } from "../autodiff/index.ts";
 import { f32, type HostTensor, i64, toF32 } from "../core/array.ts";
@@ -14,7 +14,7 @@ import type { Runtime } from "../runtime/runtime.ts";
 import { buildContrastiveStep } from "../train/contrastive-step.ts";
 import { initialState, Trainer } from "../train/trainer.ts";
 import type { Checkpoint } from "../weights/checkpoint.ts";
-import { openCheckpoint } from "../weights/open-checkpoint.node.ts";
+import { locateWeights, openCheckpoint } from "../weights/open-checkpoint.node.ts";
 import { openSafetensors } from "../weights/safetensors.node.ts";
 
 /** The file of inputs and expected outputs beside a checkpoint. */
@@ -66,10 +66,9 @@ export async function* runParity(
   path: string,
   options: { readonly signal?: AbortSignal; readonly threads?: number } = {},
 ): AsyncGenerator<ParityOutput> {
-  const { file, weights } = await locate(path);
-  const reference = await openSafetensors(file);
+  const reference = await openSafetensors(await locateCase(path));
   const expected = reference.keys.filter((key) => !INPUTS.test(key));
-  const computed = await compute(weights, reference, expected, options);
+  const computed = await compute(path, reference, expected, options);
   const norm = reference.tensors.has(GRADIENT_NORM) ? await read(reference, GRADIENT_NORM) : undefined;
   const floor = norm ? GRADIENT_FLOOR * toF32(norm).data[0]! : 0;
   for (const name of expected) {
@@ -91,18 +90,14 @@ export async function* runParity(
   }
 }
 
-/** The case and the weights that belong to it; a folder may hold a single file of weights under any name. */
-async function locate(path: string): Promise<{ file: string; weights: string }> {
+/** The case beside a checkpoint. */
+async function locateCase(path: string): Promise<string> {
   const isFile = (await stat(path).catch(() => undefined))?.isFile() ?? false;
   const folder = isFile ? dirname(path) : path;
   const file = join(folder, CASE_FILE);
   if (!(await stat(file).catch(() => undefined)))
     throw new UsageError(`${file}: not found; give a folder with a checkpoint and its reference case`);
-  if (isFile) return { file, weights: path };
-  const names = await readdir(folder);
-  const torch = names.filter((name) => /\.(pth|pt|bin)$/.test(name));
-  const standard = names.some((name) => /^model\.safetensors(\.index\.json)?$/.test(name));
-  return { file, weights: !standard && torch.length === 1 ? join(folder, torch[0]!) : folder };
+  return file;
 }
 
 const read = (checkpoint: Checkpoint, key: string): Promise<HostTensor> =>
@@ -134,9 +129,10 @@ async function compute(
   expected: readonly string[],
   options: { readonly threads?: number },
 ): Promise<Computed> {
-  const has = (key: string) => reference.tensors.has(key);
-  if (!has("pixel_values") || (await isOfAnotherFamily(path))) return new Map();
-  const loaded = await openModel(path, { precision: "f32" });
+  if (!reference.tensors.has("pixel_values")) return new Map();
+  const weightsPath = await locateWeights(path, [CASE_FILE]);
+  if (await isOfAnotherFamily(weightsPath)) return new Map();
+  const loaded = await openModel(weightsPath, { precision: "f32" });
   const feeds = await readFeeds(loaded, reference);
   const computed = new Map<string, { actual: HostTensor; tolerance: number }>();
   const { graph, gradientOf } = outputsOf(loaded, feeds, expected);

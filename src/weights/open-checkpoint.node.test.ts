@@ -1,10 +1,10 @@
-import { cp, mkdir, rename, writeFile } from "node:fs/promises";
+import { cp, mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { castFloat, f32, type HostTensor } from "../core/array.ts";
 import { CheckpointError } from "../core/errors.ts";
 import { loadCheckpoint } from "./load-checkpoint.ts";
-import { openCheckpoint } from "./open-checkpoint.node.ts";
+import { locateWeights, openCheckpoint } from "./open-checkpoint.node.ts";
 import { fixture, temporaryFolder } from "./test-files.node.ts";
 import { writeSafetensors } from "./write-safetensors.node.ts";
 
@@ -50,6 +50,51 @@ describe("openCheckpoint", () => {
     expect(await prefixed!.read(prefixed!.tensors.get(key)!)).toEqual(
       await plain!.read(plain!.tensors.get(key)!),
     );
+  });
+
+  test("opens torch's shards by their index", async () => {
+    await using folder = await temporaryFolder();
+    const [one, two] = ["pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"];
+    await cp(fixture("plain.pth"), join(folder.path, one));
+    await cp(fixture("nested.pth"), join(folder.path, two));
+    const plain = (await openCheckpoint(fixture("plain.pth"))).checkpoint;
+    const nested = (await openCheckpoint(fixture("nested.pth"))).checkpoint;
+    const map = new Map([
+      ...nested.keys.map((k) => [k, two] as const),
+      ...plain.keys.map((k) => [k, one] as const),
+    ]);
+    const index = join(folder.path, "pytorch_model.bin.index.json");
+    const save = (weights: Iterable<readonly [string, string]>) =>
+      writeFile(index, JSON.stringify({ weight_map: Object.fromEntries(weights) }));
+    await save(map);
+    for (const path of [folder.path, index]) {
+      const { checkpoint } = await openCheckpoint(path);
+      expect(checkpoint.keys).toEqual([...map.keys()]);
+      for (const whole of [plain, nested])
+        for (const [key, source] of whole.tensors)
+          expect(await checkpoint.read(checkpoint.tensors.get(key)!), key).toEqual(await whole.read(source));
+    }
+    await save([...map].slice(1));
+    await expect(openCheckpoint(folder.path)).rejects.toThrow(/1 tensors are not where the index says/);
+    await save([["x", "../elsewhere.bin"]]);
+    await expect(openCheckpoint(folder.path)).rejects.toThrow(
+      /shards must be \.bin files in the index's own folder/,
+    );
+    await save(map);
+    await rm(join(folder.path, two));
+    await expect(openCheckpoint(folder.path)).rejects.toThrow(/1 of 2 shards cannot be read/);
+  });
+
+  test("leaves out of a folder what is said to be no weights", async () => {
+    await using folder = await temporaryFolder();
+    const [weights, other] = [join(folder.path, "a.pth"), join(folder.path, "case.safetensors")];
+    await cp(fixture("plain.pth"), weights);
+    await cp(fixture("plain.safetensors"), other);
+    await expect(locateWeights(folder.path)).rejects.toThrow(/several files of weights/);
+    expect(await locateWeights(folder.path, ["case.safetensors"])).toBe(weights);
+    expect(await locateWeights(other, ["case.safetensors"])).toBe(other);
+    await cp(other, join(folder.path, "model.safetensors"));
+    expect(await locateWeights(folder.path, ["case.safetensors"])).toBe(folder.path);
   });
 
   test("says what is missing or ambiguous", async () => {

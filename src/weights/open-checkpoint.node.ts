@@ -6,10 +6,12 @@ import { readRange, withFile } from "./file-range.node.ts";
 import type { KeyMap } from "./key-map.ts";
 import { detectLayout, type Layout, publishedStructure } from "./layouts.ts";
 import { INDEX_FILE, openSafetensors, SINGLE_FILE } from "./safetensors.node.ts";
+import { openSharded } from "./sharded.node.ts";
 import { openTorchCheckpoint } from "./torch-checkpoint.node.ts";
 
 const CONFIG_FILE = "config.json";
 const MAX_CONFIG_BYTES = 1 << 20;
+const TORCH_INDEX_FILE = "pytorch_model.bin.index.json";
 const TORCH_FILE = /\.(pth|pt|bin)$/;
 
 /** A checkpoint with what is known about it. */
@@ -26,14 +28,13 @@ export interface OpenedCheckpoint {
 }
 
 /**
- * Opens a model: a folder (safetensors, sharded or not, or one `.pth`), a `.safetensors` file, an index of shards, or
- * a `.pth`, `.pt` or `.bin` of torch. Reads headers and `config.json` only. Throws a CheckpointError that says what was
+ * Opens a model: a folder (safetensors or torch's `.bin`, sharded or not, or one `.pth`), a `.safetensors` file, an
+ * index of shards, or a `.pth`, `.pt` or `.bin` of torch. Reads headers and `config.json` only. Throws a CheckpointError that says what was
  * looked for.
  */
 export async function openCheckpoint(path: string): Promise<OpenedCheckpoint> {
-  const isFolder = (await stat(path).catch(() => fail(`${path}: does not exist`))).isDirectory();
-  const file = isFolder ? await weightsIn(path) : path;
-  const opened = TORCH_FILE.test(file) ? await openTorchCheckpoint(file) : await openSafetensors(file);
+  const isFolder = await isDirectory(path);
+  const opened = await openWeights(await locateWeights(path));
   const checkpoint = withoutPrefix(opened, "module.");
   const layout = detectLayout(checkpoint.keys);
   return {
@@ -45,15 +46,31 @@ export async function openCheckpoint(path: string): Promise<OpenedCheckpoint> {
   };
 }
 
-/** The one file of weights to open in a folder. */
-async function weightsIn(folder: string): Promise<string> {
-  const files = await readdir(folder);
+const isDirectory = async (path: string): Promise<boolean> =>
+  (await stat(path).catch(() => fail(`${path}: does not exist`))).isDirectory();
+
+/**
+ * What {@link openCheckpoint} opens for a path: itself, or in a folder the one file of weights; a folder with safetensors
+ * under the standard names stands for them. `apart` are names of files in the folder that are no weights of the model.
+ */
+export async function locateWeights(path: string, apart: readonly string[] = []): Promise<string> {
+  return (await isDirectory(path)) ? weightsIn(path, apart) : path;
+}
+
+function openWeights(path: string): Promise<Checkpoint> {
+  if (path.endsWith(".bin.index.json")) return openSharded(path, ".bin", openTorchCheckpoint);
+  return TORCH_FILE.test(path) ? openTorchCheckpoint(path) : openSafetensors(path);
+}
+
+async function weightsIn(folder: string, apart: readonly string[]): Promise<string> {
+  const files = (await readdir(folder)).filter((f) => !apart.includes(f));
   if (files.includes(SINGLE_FILE) || files.includes(INDEX_FILE)) return folder;
+  if (files.includes(TORCH_INDEX_FILE)) return join(folder, TORCH_INDEX_FILE);
   const candidates = files.filter((f) => f.endsWith(".safetensors") || TORCH_FILE.test(f)).sort();
   if (candidates.length === 1) return join(folder, candidates[0]!);
   return fail(
     candidates.length === 0
-      ? `${folder}: expected ${SINGLE_FILE}, ${INDEX_FILE} or a .pth file in this folder, found none`
+      ? `${folder}: expected ${SINGLE_FILE}, ${INDEX_FILE}, ${TORCH_INDEX_FILE} or a .pth file in this folder, found none`
       : `${folder}: several files of weights (${firstOf(candidates)}); give the path of the one that is meant`,
   );
 }
