@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { ConfigError } from "../core/errors.ts";
+import { MAX_TEXT_TOKENS } from "../core/text-limit.ts";
 import { Param, type Tensor } from "../graph/tensor.ts";
 import { LayerNorm, Linear, value } from "../nn/layers.ts";
 import { Module, parameters } from "../nn/module.ts";
@@ -38,9 +39,6 @@ export const InternVLConfig = z.strictObject({
   qllama_config: QLlamaConfig.prefault({}),
 });
 export type InternVLConfig = z.infer<typeof InternVLConfig>;
-
-/** Longest text in tokens, BOS and EOS included. */
-export const MAX_TEXT_TOKENS = 80;
 
 const POOL_NORM_EPS = 1e-5;
 

@@ -59,8 +59,3 @@ export function quantizeLinears(
     module instanceof Linear && select(path, module) ? new QuantizedLinear(module, spec) : undefined,
   );
 }
-
-/** Stores all f32 parameters in another float dtype; graphs cast them back where they are used. */
-export function storeAs(params: Iterable<Param>, dtype: "f32" | "f16" | "bf16"): void {
-  for (const param of params) if (["f32", "f16", "bf16"].includes(param.dtype)) param.dtype = dtype;
-}

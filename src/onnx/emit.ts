@@ -7,7 +7,12 @@ import type { AttributeValue, Emitter, ValueName } from "../graph/op.ts";
 import { leaves, type Node, type Param, type Tensor, topological } from "../graph/tensor.ts";
 import { attribute, externalTensor, inlineTensor, valueInfo } from "./proto.ts";
 
-/** The name under which external weights are declared; no such file is read (see runtime/ort.node.ts). */
+/**
+ * How ONNX bytes name a weight that the runtime supplies from a WeightSet: an initializer of the main graph with
+ * `name` = the weight's key, `data_type` and `dims` = the weight's own, `data_location` = EXTERNAL, no data field,
+ * and one `external_data` entry `location` with this value. `offset` and `length` are left out: where the bytes
+ * are is the runtime's affair, and differs between machines. No such file is read.
+ */
 export const EXTERNAL_LOCATION = "weights";
 
 export interface EmitOptions {

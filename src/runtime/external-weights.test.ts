@@ -4,13 +4,8 @@ import { describe, expect, test } from "vitest";
 import { f32 } from "../core/array.ts";
 import { RuntimeFailure, ShapeError } from "../core/errors.ts";
 import { Rng } from "../core/rng.ts";
-import { EXTERNAL_LOCATION } from "../onnx/emit.ts";
-import { checkWeights, declaredWeights, WEIGHTS_LOCATION } from "./external-weights.ts";
+import { checkWeights, declaredWeights } from "./external-weights.ts";
 import { externalWeight, inlineWeight, linearModel, modelBytes, node, port } from "./test-models.ts";
-
-test("the emitter and the runtime agree on the name", () => {
-  expect(WEIGHTS_LOCATION).toBe(EXTERNAL_LOCATION);
-});
 
 describe("declaredWeights", () => {
   test("finds the external initializers and leaves the inline ones", () => {

@@ -1,15 +1,7 @@
 import { type DType, dtypeBy } from "../core/dtype.ts";
 import { RuntimeFailure, ShapeError } from "../core/errors.ts";
 
-/**
- * How ONNX bytes name a weight that the runtime supplies from a WeightSet: an initializer of the main graph with
- * `name` = the weight's key, `data_type` and `dims` = the weight's own, `data_location` = EXTERNAL, no data field,
- * and one `external_data` entry `location` with this value. `offset` and `length` are left out: where the bytes
- * are is the runtime's affair, and differs between machines.
- */
-export const WEIGHTS_LOCATION = "weights";
-
-/** An external initializer as a model declares it. */
+/** An external initializer as a model declares it (see EXTERNAL_LOCATION of onnx/emit.ts). */
 export interface DeclaredWeight {
   readonly name: string;
   readonly dtype: DType;

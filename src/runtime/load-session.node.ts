@@ -4,9 +4,10 @@ import { join } from "node:path";
 import { bytesOf } from "../core/array.ts";
 import type { DType } from "../core/dtype.ts";
 import { RuntimeFailure, UsageError } from "../core/errors.ts";
+import { EXTERNAL_LOCATION } from "../onnx/emit.ts";
 import { Cleanup } from "./cleanup.ts";
 import type { EnvironmentHold, ThreadPool } from "./environment.node.ts";
-import { checkWeights, type DeclaredWeight, declaredWeights, WEIGHTS_LOCATION } from "./external-weights.ts";
+import { checkWeights, type DeclaredWeight, declaredWeights } from "./external-weights.ts";
 import { koffi } from "./koffi.node.ts";
 import { NativeBlock } from "./native-memory.node.ts";
 import type { NativeWeights } from "./native-weights.node.ts";
@@ -24,7 +25,7 @@ const SHOWN_BYTES = 1 << 20;
 /**
  * Makes an OrtSession from ONNX bytes, on a worker thread.
  *
- * External weights (see WEIGHTS_LOCATION) are given by two calls. `AddInitializer` makes the kernels read the
+ * External weights (see EXTERNAL_LOCATION) are given by two calls. `AddInitializer` makes the kernels read the
  * WeightSet's memory in place, but says nothing to the graph optimiser, which would look for the bytes in the
  * file that the model names. `AddExternalInitializers` puts the bytes before the optimiser, as a copy that is
  * freed when the session stands. So what optimisers fold gets both calls: small weights, and f16 and bf16 ones, which
@@ -63,7 +64,7 @@ async function withPlaceholder<T>(use: (folder: string) => Promise<T>): Promise<
   let folder: string;
   try {
     folder = await mkdtemp(join(tmpdir(), "internvl-session-"));
-    await writeFile(join(folder, WEIGHTS_LOCATION), "");
+    await writeFile(join(folder, EXTERNAL_LOCATION), "");
   } catch (cause) {
     throw new RuntimeFailure(`session: cannot make a temporary file in ${tmpdir()}`, { cause });
   }

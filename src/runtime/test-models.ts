@@ -21,7 +21,7 @@ import {
 } from "onnx-buf";
 import { type HostTensor, rawBytes } from "../core/array.ts";
 import { DTYPES, type DType } from "../core/dtype.ts";
-import { WEIGHTS_LOCATION } from "./external-weights.ts";
+import { EXTERNAL_LOCATION } from "../onnx/emit.ts";
 
 /** Tiny ONNX models for the tests of the runtimes, written by hand so that these do not depend on the emitter. */
 
@@ -52,7 +52,7 @@ export function externalWeight(name: string, dtype: DType, shape: readonly numbe
     dataType: DTYPES[dtype].onnx,
     dims: shape.map(BigInt),
     dataLocation: TensorProto_DataLocation.EXTERNAL,
-    externalData: [create(StringStringEntryProtoSchema, { key: "location", value: WEIGHTS_LOCATION })],
+    externalData: [create(StringStringEntryProtoSchema, { key: "location", value: EXTERNAL_LOCATION })],
   });
 }
 

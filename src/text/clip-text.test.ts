@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { UsageError } from "../core/errors.ts";
+import { MAX_TEXT_TOKENS } from "../core/text-limit.ts";
 import { trainBpe } from "./bpe-trainer.ts";
-import { encodeForInternVLC, MAX_TEXT_TOKENS, TEXT_PREFIX } from "./clip-text.ts";
+import { encodeForInternVLC, TEXT_PREFIX } from "./clip-text.ts";
 import { SentencePieceTokenizer } from "./sentencepiece-tokenizer.ts";
 
 const tokenizer = new SentencePieceTokenizer(

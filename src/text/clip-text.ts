@@ -1,11 +1,10 @@
 import { type HostTensor, i64 } from "../core/array.ts";
 import { UsageError } from "../core/errors.ts";
+import { MAX_TEXT_TOKENS } from "../core/text-limit.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 /** The published prefix of every text for InternVL-C and -G, without a space after the colon. */
 export const TEXT_PREFIX = "summarize:";
-/** The published limit in tokens, BOS and EOS included. */
-export const MAX_TEXT_TOKENS = 80;
 /** The models derive their mask from `id > 0`: padding is 0 whatever the tokenizer's own padding piece is. */
 const PAD = 0;
 

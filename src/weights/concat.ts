@@ -41,28 +41,5 @@ export function concatTensors(parts: readonly HostTensor[], axis: number): HostT
   return wrap(dtype, shape, bytes);
 }
 
-/** Splits a tensor along `axis` into parts of `sizes`. Throws a ShapeError when they do not add up. */
-export function splitTensor(tensor: HostTensor, axis: number, sizes: readonly number[]): HostTensor[] {
-  const { dtype, shape } = tensor;
-  const a = normalizeAxis("splitTensor", axis, shape.length);
-  if (sizes.reduce((n, s) => n + s, 0) !== shape[a])
-    throw new ShapeError(
-      `splitTensor: parts of ${sizes.join(" + ")} do not make axis ${axis} of ${showShape(shape)}`,
-    );
-  const outer = sizeOf(shape.slice(0, a));
-  const step = sizeOf(shape.slice(a + 1)) * DTYPES[dtype].bytes;
-  const from = rawBytes(tensor);
-  let at = 0;
-  return sizes.map((size) => {
-    const bytes = new Uint8Array(outer * size * step);
-    for (let o = 0; o < outer; o++) {
-      const begin = o * shape[a]! * step + at;
-      bytes.set(from.subarray(begin, begin + size * step), o * size * step);
-    }
-    at += size * step;
-    return wrap(dtype, shape.with(a, size), bytes);
-  });
-}
-
 const wrap = (dtype: DType, shape: readonly number[], bytes: Uint8Array<ArrayBuffer>): HostTensor =>
   hostTensor(dtype, shape, new DTYPES[dtype].array(bytes.buffer));

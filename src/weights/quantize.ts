@@ -45,7 +45,7 @@ export function quantizeBlocks(weight: HostTensor<"f32">, options: QuantizeOptio
   const scales = new Float32Array(N * blocks);
   const zeroRow = Math.ceil((blocks * bits) / 8);
   const zeroPoints = options.zeroPoints ? new Uint8Array(N * zeroRow) : undefined;
-  const fit = { scale: 0, zero: 2 ** (bits - 1) };
+  const fit = { low: 0, high: 0, scale: 0, zero: 2 ** (bits - 1) };
   for (let n = 0; n < N; n++)
     for (let b = 0; b < blocks; b++) {
       const begin = n * K + b * blockSize;
@@ -76,27 +76,30 @@ export function quantizeBlocks(weight: HostTensor<"f32">, options: QuantizeOptio
   };
 }
 
+/** One for all blocks: there are millions of them. */
 interface Fit {
+  low: number;
+  high: number;
   scale: number;
   zero: number;
 }
 
 /** Scale that puts the weight of largest magnitude on code 0; NaN when a weight is not finite. */
 function fitSymmetric(weights: Float32Array, begin: number, end: number, bits: 4 | 8, fit: Fit): void {
-  let low = 0;
-  let high = 0;
-  let poison = 0; // stays 0 unless a weight is not finite, when it becomes NaN
-  for (let i = begin; i < end; i++) {
-    const w = weights[i]!;
-    poison += w * 0;
-    if (w < low) low = w;
-    else if (w > high) high = w;
-  }
-  fit.scale = Math.fround((high > -low ? high : low) / -(2 ** (bits - 1))) + poison;
+  const poison = findRange(weights, begin, end, fit);
+  fit.scale = Math.fround((fit.high > -fit.low ? fit.high : fit.low) / -(2 ** (bits - 1))) + poison;
 }
 
 /** Scale and zero point that cover the block's range and 0; a NaN scale when a weight is not finite. */
 function fitRange(weights: Float32Array, begin: number, end: number, bits: 4 | 8, fit: Fit): void {
+  const poison = findRange(weights, begin, end, fit);
+  const top = 2 ** bits - 1;
+  fit.scale = Math.fround((fit.high - fit.low) / top) + poison;
+  fit.zero = fit.scale > 0 ? Math.min(top, Math.round(-fit.low / fit.scale)) : 0;
+}
+
+/** The least and the largest of weights [begin, end) and 0, into `fit`; returns 0, or NaN when one is not finite. */
+function findRange(weights: Float32Array, begin: number, end: number, fit: Fit): number {
   let low = 0;
   let high = 0;
   let poison = 0;
@@ -106,9 +109,9 @@ function fitRange(weights: Float32Array, begin: number, end: number, bits: 4 | 8
     if (w < low) low = w;
     else if (w > high) high = w;
   }
-  const top = 2 ** bits - 1;
-  fit.scale = Math.fround((high - low) / top) + poison;
-  fit.zero = fit.scale > 0 ? Math.min(top, Math.round(-low / fit.scale)) : 0;
+  fit.low = low;
+  fit.high = high;
+  return poison;
 }
 
 /** Codes of weights [begin, end), a byte each. */
