@@ -57,12 +57,16 @@ test("pages of results continue each other", async () => {
 });
 
 test.each([
-  ["/api/search", /q: /],
-  ["/api/search?q=%20", /q: /],
-  ["/api/search?q=red&k=0", /k: /],
+  ["/api/search", /q: expected a string, found nothing; give one/],
+  ["/api/search?q=%20", /q: expected at least 1 characters, found 0/],
+  ["/api/search?q=red&k=1.5", /k: expected a whole number, found 1.5; give one/],
+  ["/api/search?q=red&k=0", /k: expected at least 1, found 0/],
   ["/api/search?q=red&k=1001", /k: /],
-  ["/api/search?q=red&k=many&offset=-1", /k: .*offset: /],
-  [`/api/search?q=${"x".repeat(1001)}`, /q: /],
+  [
+    "/api/search?q=red&k=many&offset=-1",
+    /k: expected a number, found other text; .*offset: expected at least 0, found -1/,
+  ],
+  [`/api/search?q=${"x".repeat(1001)}`, /q: expected at most 1000 characters, found 1001/],
   ["/api/similar", /id: /],
   ["/api/thumb?id=x&size=33", /size: /],
 ])("%s is a bad request that names its problems", async (path, problem) => {

@@ -56,9 +56,33 @@ export function toHttpError(error: unknown): HttpError {
   return new HttpError(500, "the server failed on this request; its log says why");
 }
 
+const UNITS: Readonly<Record<string, string>> = { string: "characters", array: "entries" };
+
+/** What a schema refuses, as every message here says it; undefined leaves it to the schema's own words. */
+function inHouseForm(issue: z.core.$ZodRawIssue): string | undefined {
+  const { code, input } = issue;
+  if (code === "too_small" || code === "too_big") {
+    const bound = code === "too_small" ? `at least ${issue.minimum}` : `at most ${issue.maximum}`;
+    const unit = UNITS[issue.origin as string];
+    const found = unit ? (input as { readonly length: number }).length : String(input);
+    return `expected ${bound}${unit ? ` ${unit}` : ""}, found ${found}`;
+  }
+  if (code !== "invalid_type") return undefined;
+  const wanted = issue.expected === "int" ? "whole number" : issue.expected;
+  return `expected ${/^[aeiou]/.test(wanted) ? "an" : "a"} ${wanted}, found ${kindOf(input)}; give one`;
+}
+
+function kindOf(input: unknown): string {
+  if (input === undefined) return "nothing";
+  // Text from the address that was to become a number.
+  if (Number.isNaN(input)) return "other text";
+  if (typeof input === "number") return String(input);
+  return Array.isArray(input) ? "array" : typeof input;
+}
+
 /** The parsed value, or a 400 that names every problem at once. */
 export function validate<T>(where: string, schema: z.ZodType<T>, value: unknown): T {
-  const parsed = schema.safeParse(value);
+  const parsed = schema.safeParse(value, { error: inHouseForm });
   if (parsed.success) return parsed.data;
   const problems = parsed.error.issues.map((issue) => {
     const name = issue.path.join(".");
