@@ -1,3 +1,4 @@
+import { UsageError } from "../core/errors.ts";
 import type { ParityOutput } from "../eval/parity.node.ts";
 import type { Embedder } from "../infer/embedder.ts";
 import type { LoadOptions } from "../infer/load-model.node.ts";
@@ -24,6 +25,11 @@ export interface Services {
 
 export const defaultServices: Services = {
   async loadEmbedder(path, options) {
+    const { stat } = await import("node:fs/promises");
+    if (!(await stat(path).catch(() => undefined)))
+      throw new UsageError(
+        `${path}: expected a model, a folder with config.json, weights and a tokenizer, found none; check the path, or leave --model out for the one that comes with it`,
+      );
     const { loadEmbedder } = await import("../infer/load-model.node.ts");
     return loadEmbedder(path, options);
   },

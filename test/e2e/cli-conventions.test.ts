@@ -65,7 +65,7 @@ describe("mistakes", () => {
   test.each([
     [["serach", "cat"], "Did you mean search?"],
     [["eval", "retrieval", "none.jsonl"], "none.jsonl: expected a readable manifest"],
-    [["search", "cat", "--model", "none"], "none: expected a folder with config.json"],
+    [["embed", "--text", "cat", "--model", "none"], "none: expected a folder with config.json"],
   ])("%j: exit code 2, a message, nothing on stdout, no stack", async (args, message) => {
     const { code, stdout, stderr } = await run(...args);
     expect(stderr).toContain(message);
