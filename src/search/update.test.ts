@@ -121,6 +121,27 @@ test("many small commits do not pile up on the disk", async () => {
   expect((await rowsOf(many.dir)).length).toBe(140);
 });
 
+test("of two errors the first is told, with the second as its cause", async () => {
+  await using temporary = await temporaryFolder();
+  const folder = join(temporary.path, "pictures");
+  const dir = join(temporary.path, "index");
+  await put(folder, { "1.png": await patches(1), "2.png": await patches(2) });
+  let calls = 0;
+  const model = fakeEmbedder();
+  const embedImages: typeof model.embedImages = async (images) => {
+    if (++calls === 1) return model.embedImages(images);
+    // Then what was embedded before cannot be committed either.
+    await rm(join(dir, "lock"));
+    throw new Error("the model failed");
+  };
+  await using index = await ImageIndex.open(dir, { ...model, embedImages });
+  const error = await index.update(folder, { limits: { batch: 1 } }).catch((e: unknown) => e);
+  expect(error).toMatchObject({
+    message: "the model failed",
+    cause: { message: expect.stringMatching(/found it removed/) },
+  });
+});
+
 test("what cannot be read now is not taken for gone", async () => {
   await using temporary = await temporaryFolder();
   const folder = join(temporary.path, "pictures");
