@@ -4,11 +4,14 @@ import type { HostTensor } from "../core/array.ts";
 import { InternVLC, type InternVLConfig } from "../models/internvl_c.ts";
 import { applyPrecision, type Precision } from "../models/precision.ts";
 import { parameters } from "../nn/module.ts";
+import type { TensorSource } from "../runtime/runtime.ts";
+import { castSource } from "../weights/cast.ts";
 import { writeSafetensors } from "../weights/write-safetensors.node.ts";
 
 /**
  * Writes a trained model into `folder` in the published layout: config.json, then model.safetensors, each whole or not
- * at all. `weights` are f32 and may hold more than the model's keys.
+ * at all. `weights` are f32 and may hold more than the model's keys. Beside quantised layers the tables and other
+ * matrices are written as f16: they would be most of the file.
  */
 export async function exportModel(
   folder: string,
@@ -18,8 +21,13 @@ export async function exportModel(
 ): Promise<void> {
   const model = new InternVLC(config);
   const trained = new Map([...parameters(model).keys()].map((key) => [key, weights.get(key)!]));
-  const stored = await applyPrecision(model, trained, precision, async (source) => source as HostTensor);
+  const read = async (source: TensorSource) => source as HostTensor;
+  const stored = applyPrecision(model, trained, precision, read);
   const quantized = precision === "w8" || precision === "w4";
+  if (quantized)
+    for (const [key, source] of stored)
+      if (source.dtype === "f32" && source.shape.length > 1 && !key.endsWith(".scales"))
+        stored.set(key, castSource(source, "f16", read));
   const json = { ...config, max_text_tokens: maxTextTokens, ...(quantized && { precision }) };
   await writeWhole(join(folder, "config.json"), `${JSON.stringify(json, null, 2)}\n`);
   await writeSafetensors(join(folder, "model.safetensors"), stored);
