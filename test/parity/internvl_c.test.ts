@@ -159,6 +159,9 @@ describe("position tables", async () => {
     [16, 26],
   ])("grid of %i to %i, as torch's bicubic", (grid, to) => {
     const resized = interpolatePositions(golden.get(`${grid}.${to}.table`)!, to);
-    expectClose(resized, f32Of(golden.get(`${grid}.${to}.resized`)!), { relative: OUTPUTS, where: `${grid} -> ${to}` });
+    expectClose(resized, f32Of(golden.get(`${grid}.${to}.resized`)!), {
+      relative: OUTPUTS,
+      where: `${grid} -> ${to}`,
+    });
   });
 });
