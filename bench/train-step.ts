@@ -70,7 +70,7 @@ async function trainStep(autocast: boolean, { runtime, python, threads, rounds, 
   const { peer, version } = await Peer.start(python, "train.py", args);
   await using _ = peer;
   const kind = autocast ? "bf16 autocast" : "f32";
-  return pair(
+  return await pair(
     `train-step-${autocast ? "vs-bf16" : "vs-f32"}`,
     () => trainer.run(inputs, { all: 1e-3 }),
     peer,

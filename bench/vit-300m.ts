@@ -81,7 +81,7 @@ export async function vit300mF32({
     compiled: false,
   });
   await using _ = peer;
-  return pair("vit-300m-f32", ours.run, peer, rounds, { versions: `${versions}; ${version} f32` });
+  return await pair("vit-300m-f32", ours.run, peer, rounds, { versions: `${versions}; ${version} f32` });
 }
 
 /** 8-bit weights against PyTorch's compiled bf16. */
@@ -106,7 +106,7 @@ export async function vit300mW8({
     compiled: true,
   });
   await using _ = peer;
-  return pair("vit-300m-w8", ours.run, peer, rounds, {
+  return await pair("vit-300m-w8", ours.run, peer, rounds, {
     versions: `${versions}; ${version} bf16 compiled`,
     note,
   });
