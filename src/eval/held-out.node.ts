@@ -1,9 +1,6 @@
-import type { HostTensor } from "../core/array.ts";
-import type { ManifestItem } from "../data/manifest.ts";
 import { createContrastiveEmbedder } from "../infer/contrastive-embedder.ts";
-import { InternVLC, type InternVLConfig } from "../models/internvl_c.ts";
-import type { Runtime } from "../runtime/runtime.ts";
-import type { Tokenizer } from "../text/tokenizer.ts";
+import { InternVLC } from "../models/internvl_c.ts";
+import type { Evaluate } from "../train/train-options.ts";
 import { loadForModel } from "../vision/preprocess.node.ts";
 import { CONCEPT_PROTOCOL, evaluateRetrieval } from "./retrieval.ts";
 
@@ -12,16 +9,7 @@ import { CONCEPT_PROTOCOL, evaluateRetrieval } from "./retrieval.ts";
  * a query, a hit is any picture of the same group or with the same caption. Languages without a caption among the
  * items are left out: a small sample must not end a long training.
  */
-export async function heldOutRecall(current: {
-  readonly runtime: Runtime;
-  readonly config: InternVLConfig;
-  readonly weights: ReadonlyMap<string, HostTensor>;
-  readonly tokenizer: Tokenizer;
-  readonly items: readonly ManifestItem[];
-  readonly languages: readonly string[];
-  readonly maxTextTokens: number;
-  readonly signal?: AbortSignal;
-}): Promise<Record<string, number>> {
+export async function heldOutRecall(current: Parameters<Evaluate>[0]): Promise<Record<string, number>> {
   const wanted = current.languages.filter((language) =>
     current.items.some(({ captions }) => Object.hasOwn(captions, language)),
   );
