@@ -24,8 +24,9 @@ export function hash01(seed: number, name: string): number {
 /**
  * The split of every picture, by its id.
  *
- * *heldout-concepts*: a tenth of the groups with all their pictures. Groups that share a picture bit for bit
- * (the flags of France and of Clipperton Island) are decided together, or the test would have been seen.
+ * *heldout-concepts*: a tenth of the emoji and flags with all their drawings, and a tenth of the other pictures,
+ * each by itself. Groups that share a picture bit for bit (the flags of France and of Clipperton Island) are
+ * decided together, or the test would have been seen.
  * *heldout-drawings*: of the remaining emoji and flags, a tenth of the (group, family) pairs, as long as
  * another family of the same group stays in training, so that the concept is known.
  */
@@ -35,9 +36,11 @@ export function splitPictures(pictures: readonly Splittable[], seed: number): Re
   const drawn = new Map<string, Set<string>>(); // group -> families
   const unheld: Splittable[] = [];
   for (const picture of pictures) {
-    const held = hash01(seed, `concept:${cluster.get(picture.group)!}`) < HELD_OUT;
+    const emoji = isEmojiLike(picture.group);
+    const concept = emoji ? `concept:${cluster.get(picture.group)!}` : `picture:${picture.id}`;
+    const held = hash01(seed, concept) < HELD_OUT;
     result.set(picture.id, held ? "heldout-concepts" : "train");
-    if (held || !isEmojiLike(picture.group)) continue;
+    if (held || !emoji) continue;
     unheld.push(picture);
     const families = drawn.get(picture.group) ?? new Set();
     drawn.set(picture.group, families.add(picture.family));

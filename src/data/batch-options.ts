@@ -1,6 +1,6 @@
 import { ConfigError } from "../core/errors.ts";
 import type { Augmentation } from "../vision/augment.ts";
-import { hasCaption, type LanguageWeights } from "./captions.ts";
+import { type CaptionTables, captionTables, hasCaption } from "./captions.ts";
 import type { ManifestItem } from "./manifest.ts";
 
 /** What training batches are made from, and how. */
@@ -10,8 +10,8 @@ export interface BatchOptions {
   /** Side of the training pictures in pixels. */
   readonly size: number;
   readonly augmentation: Augmentation;
-  /** How often each language is drawn; absent: every language of a picture alike. */
-  readonly languages?: LanguageWeights;
+  /** How often each language is drawn, for each caption of a picture; absent: one caption, all languages alike. */
+  readonly languages?: CaptionTables;
   /** Probability of a language's first caption; the others share the rest with it. Default 0. */
   readonly firstCaptionShare?: number;
   readonly seed: string | number;
@@ -63,10 +63,12 @@ export function checkBatchOptions(options: BatchOptions): void {
   if (!(first >= 0 && first <= 1)) problems.push(`firstCaptionShare: expected 0 to 1, found ${first}`);
   const flip = augmentation.flip ?? 0;
   if (!(flip >= 0 && flip <= 1)) problems.push(`augmentation.flip: expected 0 to 1, found ${flip}`);
-  for (const [language, weight] of Object.entries(languages ?? {}))
+  const tables = captionTables(languages);
+  if (tables.length === 0) problems.push("languages: expected at least one table, found none");
+  for (const [language, weight] of tables.flatMap((table) => Object.entries(table ?? {})))
     if (!(weight >= 0 && weight < Number.POSITIVE_INFINITY))
       problems.push(`languages.${language}: expected a number from 0, found ${weight}`);
-  const silent = items.filter((item) => item.weight > 0 && !hasCaption(item, languages));
+  const silent = items.filter((item) => item.weight > 0 && !tables.every((table) => hasCaption(item, table)));
   if (silent.length > 0)
     problems.push(
       `languages: expected a caption to draw for every picture, found none for ${silent.length} of ${items.length} (first: ${silent[0]!.image}); give "*" a weight or leave those pictures out`,

@@ -117,6 +117,17 @@ test("the share of first captions reaches the draw", async () => {
   });
 });
 
+test("each table of languages draws a caption of every picture", async () => {
+  const languages = [{ en: 1 }, { de: 1 }];
+  const [batch] = await take(1, options({ batchSize: 24, languages, firstCaptionShare: 1 }));
+  expect(batch!.texts).toEqual([
+    ...batch!.items.map((item) => `picture ${item}`),
+    ...batch!.items.map((item) => `Bild ${item}`),
+  ]);
+  const untranslated = [{ en: 1 }, { fr: 1 }];
+  expect(() => openBatches(options({ languages: untranslated }))).toThrow("none for 24 of 24");
+});
+
 test("works ahead as far as asked and no further; an error reaches whoever asks", async () => {
   const copies = await Promise.all(
     items.map(async (item, i) => {

@@ -5,7 +5,7 @@ import { Rng } from "../core/rng.ts";
 import type { BatchReply, BatchRequest } from "./batch.worker.node.ts";
 import type { BatchWork, MadeBatch } from "./batch-maker.node.ts";
 import { type BatchOptions, checkBatchOptions } from "./batch-options.ts";
-import { drawCaption } from "./captions.ts";
+import { captionTables, drawCaption } from "./captions.ts";
 import { planEpoch, stepsPerEpoch } from "./epoch.ts";
 import type { ManifestItem } from "./manifest.ts";
 import { makeCacheMemory } from "./picture-cache.ts";
@@ -15,7 +15,7 @@ export interface TrainingBatch {
   readonly step: number;
   /** u8 [B, size, size, 3]. */
   readonly pixels: HostTensor<"u8">;
-  /** One caption for each picture. */
+  /** The first caption of every picture, then the second of every picture, and so on: one for each table of languages. */
   readonly texts: readonly string[];
   /** Where each pair is in the given items. */
   readonly items: readonly number[];
@@ -213,8 +213,10 @@ class ThreadedBatches implements Batches {
     return {
       step,
       pixels: hostTensor("u8", [items.length, size, size, 3], pixels),
-      texts: Array.from(items, (item, slot) =>
-        drawCaption(all[item]!, languages, rng.fork(slot), firstCaptionShare),
+      texts: captionTables(languages).flatMap((table, c) =>
+        Array.from(items, (item, slot) =>
+          drawCaption(all[item]!, table, rng.fork(c * items.length + slot), firstCaptionShare),
+        ),
       ),
       items: Array.from(items),
     };

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { Rng } from "../core/rng.ts";
-import { drawCaption, hasCaption } from "./captions.ts";
+import { captionTables, drawCaption, hasCaption } from "./captions.ts";
 import type { ManifestItem } from "./manifest.ts";
 
 const item = (captions: Record<string, string[]>): ManifestItem => ({
@@ -38,6 +38,12 @@ test("no table: every language alike", () => {
 test("a language without weight is never drawn", () => {
   expect(shares({ en: ["cat"], de: ["Katze"] }, { en: 1 })).toEqual({ cat: expect.closeTo(1) });
   expect(shares({ en: ["cat"], de: ["Katze"] }, { "*": 1, de: 0 })).toEqual({ cat: expect.closeTo(1) });
+});
+
+test("no table or one table is one caption, a list of tables one caption each", () => {
+  expect(captionTables(undefined)).toEqual([undefined]);
+  expect(captionTables({ en: 1 })).toEqual([{ en: 1 }]);
+  expect(captionTables([{ en: 1 }, { de: 1 }])).toEqual([{ en: 1 }, { de: 1 }]);
 });
 
 test("says whether anything can be drawn", () => {

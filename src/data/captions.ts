@@ -4,6 +4,20 @@ import type { ManifestItem } from "./manifest.ts";
 /** How often captions of each language are drawn, relative to each other; "*" stands for all that are not named. */
 export type LanguageWeights = Readonly<Record<string, number>>;
 
+/** One table, or a list of tables: a caption of each picture is drawn by each of them. */
+export type CaptionTables = LanguageWeights | readonly LanguageWeights[];
+
+/** The tables, one a caption; undefined draws from all languages alike. */
+export function captionTables(
+  languages: CaptionTables | undefined,
+): readonly (LanguageWeights | undefined)[] {
+  return Array.isArray(languages) ? languages : [languages as LanguageWeights | undefined];
+}
+
+/** How often a language is drawn by a table. */
+export const weightOf = (table: LanguageWeights | undefined, language: string): number =>
+  table === undefined ? 1 : (own(table, language) ?? own(table, EVERY_OTHER) ?? 0);
+
 const EVERY_OTHER = "*";
 
 /** The languages of an item that can be drawn, with their weights. No table: all languages alike. */
@@ -12,10 +26,7 @@ function drawable(
   table: LanguageWeights | undefined,
 ): [texts: readonly string[], w: number][] {
   return Object.entries(item.captions)
-    .map(([language, texts]): [readonly string[], number] => [
-      texts,
-      table === undefined ? 1 : (own(table, language) ?? own(table, EVERY_OTHER) ?? 0),
-    ])
+    .map(([language, texts]): [readonly string[], number] => [texts, weightOf(table, language)])
     .filter(([, weight]) => weight > 0);
 }
 

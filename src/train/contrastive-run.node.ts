@@ -4,6 +4,7 @@ import type { HostTensor } from "../core/array.ts";
 import { ConfigError, MediaError } from "../core/errors.ts";
 import { Rng } from "../core/rng.ts";
 import { type Batches, openBatches, type TrainingBatch } from "../data/batches.node.ts";
+import { captionTables } from "../data/captions.ts";
 import type { ManifestItem } from "../data/manifest.ts";
 import { InternVLC, type InternVLConfig } from "../models/internvl_c.ts";
 import { parameters } from "../nn/module.ts";
@@ -142,6 +143,7 @@ export class ContrastiveRun {
     const keptPatches = Math.max(1, Math.round(patches * recipe.phases[index]!.keep_patches));
     const graph = buildContrastiveStep(model, {
       batchSize: batch_size,
+      captions: captionTables(recipe.data.languages).length,
       images: "u8",
       ...(keptPatches < patches && { keptPatches }),
       dropPath: drop_path > 0,

@@ -7,11 +7,15 @@ import { contrastiveLoss } from "../nn/losses.ts";
 import { parameters } from "../nn/module.ts";
 import { type EmittedModel, emit } from "../onnx/emit.ts";
 import { fuse } from "../onnx/fuse.ts";
+import { add, mul, split } from "../ops/index.ts";
 import { type AdamWOptions, adamw } from "./adamw.ts";
 import { assignGroups, type ParamGroup } from "./param-groups.ts";
 
 export interface ContrastiveStepOptions extends AdamWOptions {
+  /** Pictures of a batch, B. */
   readonly batchSize: number;
+  /** Captions of each picture, C; the loss is the mean over them. Default 1. */
+  readonly captions?: number;
   /** Pictures as u8 [B, S, S, 3] (training) or as normalised pixels f32 [B, 3, S, S] (reference cases). */
   readonly images: "u8" | "normalised";
   /** Patches kept per picture, or undefined for all. */
@@ -41,12 +45,12 @@ export interface ContrastiveStep {
 
 /**
  * Stage 1 of InternVL (arXiv:2312.14238 §4.1) as one graph: forward, backward, clipping by global norm and AdamW.
- * Inputs: images, ids i64 [B, L], eos i64 [B], kept i64 [B, K], drop [2·layers, B, 1, 1], rate.GROUP, correction1,
+ * Inputs: images, ids i64 [C·B, L] (every picture's first caption, then every second), eos i64 [C·B], kept i64 [B, K], drop [2·layers, B, 1, 1], rate.GROUP, correction1,
  * correction2, the state, and the frozen weights. Outputs: loss, grad_norm, scale, and the new state. Throws a
  * ConfigError when groups overlap or match nothing.
  */
 export function buildContrastiveStep(model: InternVLC, options: ContrastiveStepOptions): ContrastiveStep {
-  const { batchSize: B } = options;
+  const { batchSize: B, captions: C = 1 } = options;
   const all = [...parameters(model).values()];
   const groupOf = assignGroups(
     all.map((p) => p.key),
@@ -64,11 +68,12 @@ export function buildContrastiveStep(model: InternVLC, options: ContrastiveStepO
     ...(options.dropPath && { dropPath: input("drop", "f32", [2 * layers, B, 1, 1]) }),
   };
   const run = options.recompute ? checkpoint : runLayer;
-  const loss = contrastiveLoss(
-    model.encodeImage(pixels, noise, run),
-    model.encodeText(input("ids", "i64", [B, "L"]), input("eos", "i64", [B]), run),
-    model.scale(),
-  );
+  const images = model.encodeImage(pixels, noise, run);
+  const texts = model.encodeText(input("ids", "i64", [C * B, "L"]), input("eos", "i64", [C * B]), run);
+  const losses = split
+    .outputs(texts, { axis: 0, sizes: Array.from({ length: C }, () => B) })
+    .map((caption) => contrastiveLoss(images, caption, model.scale()));
+  const loss = mul(losses.reduce(add), 1 / C);
 
   const rates = new Map(options.groups.map((g) => [g.name, input(rateName(g.name), "f32", [])]));
   const gradients = grad(loss, trained.map(paramTensor));

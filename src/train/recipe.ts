@@ -16,6 +16,8 @@ const phase = z.strictObject({
   image_size: positive.optional(),
 });
 
+const languageTable = z.record(z.string(), z.number().nonnegative());
+
 const group = z.strictObject({
   name: z.string().regex(/^[\w-]+$/),
   /** Keys of parameters, * for any characters. */
@@ -45,8 +47,11 @@ const fields = z.strictObject({
   max_text_tokens: z.int().min(3).max(80).default(80),
   data: z.strictObject({
     manifest: z.string().min(1),
-    /** How often captions of each language are drawn; "*" stands for the rest. Absent: all alike. */
-    languages: z.record(z.string(), z.number().nonnegative()).optional(),
+    /**
+     * How often captions of each language are drawn; "*" stands for the rest. Absent: all alike. A list of tables
+     * draws a caption of each picture by each table, and the loss is their mean.
+     */
+    languages: z.union([languageTable, z.array(languageTable).min(1)]).optional(),
     /** Probability of a language's first caption, which names the thing; the others share the rest. */
     first_caption_share: share.default(0),
     augmentation: z

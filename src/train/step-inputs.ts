@@ -21,16 +21,16 @@ export interface StepInputOptions {
   readonly rng: Rng;
 }
 
-/** One batch as inputs of the training graph: pictures, texts, and the step's noise. */
+/** One batch as inputs of the training graph: pictures, all their texts, and the step's noise. */
 export function stepInputs(
   { step, pixels, texts }: TrainingBatch,
   tokenizer: Tokenizer,
   { maxTextTokens, patches, keptPatches, layers, dropPath, rng }: StepInputOptions,
 ): StepInputs {
-  const B = texts.length;
+  const B = pixels.shape[0]!;
   const { ids, lengths } = encodeForInternVLC(tokenizer, texts, { maxLength: maxTextTokens });
   const eos = i64(
-    [B],
+    [lengths.length],
     lengths.map((n) => n - 1),
   );
   return {
