@@ -12,11 +12,12 @@ import { parseArgs } from "node:util";
 import { isUserError, UsageError } from "../../src/core/errors.ts";
 import { collect, obtainAll } from "./collect.ts";
 import { convertAll } from "./convert.ts";
-import { makeManifest, writeJsonl } from "./manifest.ts";
+import { addWords, makeManifest, writeJsonl } from "./manifest.ts";
 import type { Skipped } from "./picture.ts";
 import { SOURCES } from "./sources.ts";
 import { NANO_SEED } from "./split.ts";
 import { summarise } from "./summary.ts";
+import { readWordnet } from "./wordnet.ts";
 
 const USAGE = "usage: npx tsx recipes/nano/fetch.ts OUT_DIR [--without SOURCE,SOURCE]";
 
@@ -31,10 +32,12 @@ async function main(args: readonly string[]): Promise<void> {
     if (done % 1000 === 0 || done === pictures.length) say(`converted ${done} of ${pictures.length}`);
   });
   const made = makeManifest(pictures, converted, NANO_SEED);
+  const words = dirs.get("wordnet");
+  const lines = words === undefined ? made.lines : addWords(made.lines, await readWordnet(words));
   const left: Skipped[] = [...skipped, ...made.skipped];
-  await writeJsonl(join(outDir, "manifest.jsonl"), made.lines);
+  await writeJsonl(join(outDir, "manifest.jsonl"), lines);
   await writeJsonl(join(outDir, "skipped.jsonl"), left);
-  const summary = summarise(made.lines, left, (performance.now() - started) / 1000);
+  const summary = summarise(lines, left, (performance.now() - started) / 1000);
   await writeFile(join(outDir, "SUMMARY.md"), summary);
   process.stdout.write(summary);
 }

@@ -1,8 +1,10 @@
 import { rename, writeFile } from "node:fs/promises";
 import { type Converted, imagePath } from "./convert.ts";
-import type { Captions, Picture, Skipped } from "./picture.ts";
+import { findNoun, neighbourFinder } from "./neighbours.ts";
+import { type Captions, distinct, type Picture, type Skipped } from "./picture.ts";
 import { type SourceKey, sourceOf } from "./sources.ts";
 import { type Split, splitPictures } from "./split.ts";
+import type { Wordnet } from "./wordnet.ts";
 
 /** One line of manifest.jsonl, what the trainer reads. */
 export interface ManifestLine {
@@ -44,6 +46,31 @@ export function makeManifest(
     return { image: imagePath(id), captions, group, split: splits.get(id)!, source, licence };
   });
   return { lines, skipped };
+}
+
+/**
+ * The lines with related English words after the captions of those in training (flags have none). What words are
+ * preferred depends on the training lines alone: the names of held-out pictures would be a hint of the answers.
+ */
+export function addWords(lines: readonly ManifestLine[], wordnet: Wordnet): readonly ManifestLine[] {
+  const english = lines.flatMap(({ split, captions }) =>
+    split === "train" && captions.en !== undefined ? [captions.en] : [],
+  );
+  const vocabulary = new Set(english.flat().map((phrase) => phrase.toLowerCase()));
+  const names = english.map((phrases) => phrases[0]!);
+  const nouns = names.map((name) => findNoun(wordnet, name, vocabulary) ?? "");
+  const taken = new Set([...names.map((name) => name.toLowerCase()), ...nouns]);
+  const find = neighbourFinder(wordnet, vocabulary, taken);
+  const turns = new Map<string, number>(); // group -> drawings so far
+  return lines.map((line) => {
+    const { en } = line.captions;
+    if (line.split !== "train" || en === undefined || line.group.startsWith("flag:")) return line;
+    const turn = turns.get(line.group) ?? 0;
+    turns.set(line.group, turn + 1);
+    const { same, near } = find(en[0]!, en.slice(1), turn);
+    const words = distinct([...en, ...same, ...near], Number.POSITIVE_INFINITY);
+    return { ...line, captions: { ...line.captions, en: [...en, ...words.slice(en.length)] } };
+  });
 }
 
 /** Writes JSON lines by way of a second file: a reader sees the old or the new one, never half. */

