@@ -3,11 +3,12 @@ import { isUserError, UsageError } from "../src/core/errors.ts";
 import { createRuntime } from "../src/runtime/ort.node.ts";
 import type { BenchContext, BenchResult } from "./pair.ts";
 import { trainStepBf16, trainStepF32 } from "./train-step.ts";
-import { vit300mF32, vit300mW8 } from "./vit-300m.ts";
+import { vit300mF32, vit300mW8, vit300mW8A8 } from "./vit-300m.ts";
 
 const BENCHES: Readonly<Record<string, (context: BenchContext) => Promise<BenchResult>>> = {
   "vit-300m-f32": vit300mF32,
   "vit-300m-w8": vit300mW8,
+  "vit-300m-w8a8": vit300mW8A8,
   "train-step-vs-f32": trainStepF32,
   "train-step-vs-bf16": trainStepBf16,
 };

@@ -2,7 +2,7 @@ import { f32, type HostTensor, sizeOf } from "../src/core/array.ts";
 import { Rng } from "../src/core/rng.ts";
 import { input } from "../src/graph/tensor.ts";
 import { InternVisionModel, VisionConfig } from "../src/models/intern_vit.ts";
-import { applyPrecision, type Precision } from "../src/models/precision.ts";
+import { applyPrecision, type Precision, type QuantizedPrecision } from "../src/models/precision.ts";
 import { parameters } from "../src/nn/module.ts";
 import { emit } from "../src/onnx/emit.ts";
 import { fuse } from "../src/onnx/fuse.ts";
@@ -84,20 +84,22 @@ export async function vit300mF32({
   return await pair("vit-300m-f32", ours.run, peer, rounds, { versions: `${versions}; ${version} f32` });
 }
 
-/** 8-bit weights against PyTorch's compiled bf16. */
-export async function vit300mW8({
-  runtime,
-  python,
-  threads,
-  rounds,
-  versions,
-}: BenchContext): Promise<BenchResult> {
+/** 8-bit weights in blocks against PyTorch's compiled bf16. */
+export const vit300mW8 = (context: BenchContext): Promise<BenchResult> => quantized("w8", context);
+
+/** 8-bit weights and activations against PyTorch's compiled bf16. */
+export const vit300mW8A8 = (context: BenchContext): Promise<BenchResult> => quantized("w8a8", context);
+
+async function quantized(
+  precision: QuantizedPrecision,
+  { runtime, python, threads, rounds, versions }: BenchContext,
+): Promise<BenchResult> {
   let reference: Float32Array;
   {
     await using exact = await tower(runtime, "f32");
     reference = (await exact.run()).data.slice();
   }
-  await using ours = await tower(runtime, "w8");
+  await using ours = await tower(runtime, precision);
   const note = `cosine to f32 ${cosine((await ours.run()).data, reference).toFixed(5)}`;
   const { peer, version } = await Peer.start(python, "vit.py", {
     ...PEER,
@@ -106,7 +108,7 @@ export async function vit300mW8({
     compiled: true,
   });
   await using _ = peer;
-  return await pair("vit-300m-w8", ours.run, peer, rounds, {
+  return await pair(`vit-300m-${precision}`, ours.run, peer, rounds, {
     versions: `${versions}; ${version} bf16 compiled`,
     note,
   });

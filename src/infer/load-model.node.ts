@@ -8,8 +8,15 @@ import { CheckpointError, ConfigError, UsageError } from "../core/errors.ts";
 import { InternVLC, InternVLConfig } from "../models/internvl_c.ts";
 import { interpolatePositions } from "../models/interpolate-positions.ts";
 import { publishedModel } from "../models/names.ts";
-import { applyPrecision, type Precision, quantizeTree } from "../models/precision.ts";
-import { parameters } from "../nn/module.ts";
+import {
+  applyPrecision,
+  isQuantizedPrecision,
+  type Precision,
+  QUANTIZED_PRECISIONS,
+  quantizeTree,
+} from "../models/precision.ts";
+import { modules, parameters } from "../nn/module.ts";
+import { Int8Linear } from "../nn/quantized.ts";
 import { createRuntime } from "../runtime/ort.node.ts";
 import type { Runtime, TensorSource } from "../runtime/runtime.ts";
 import { openTokenizer } from "../text/tokenizer.node.ts";
@@ -17,6 +24,7 @@ import { WITHOUT_QLLAMA } from "../weights/internvl-c-keys.ts";
 import { loadCheckpoint } from "../weights/load-checkpoint.ts";
 import { type OpenedCheckpoint, openCheckpoint } from "../weights/open-checkpoint.node.ts";
 import { AsyncDisposables } from "./async-disposables.ts";
+import { checkInt8Products } from "./check-int8.ts";
 import { createContrastiveEmbedder } from "./contrastive-embedder.ts";
 import type { Embedder } from "./embedder.ts";
 import { withoutUnused } from "./unused-fields.ts";
@@ -42,7 +50,7 @@ const Extra = z.looseObject({
   /** The limit on texts that the model was trained with. */
   max_text_tokens: z.int().min(3).optional(),
   /** The linear layers' weights are stored quantised. */
-  precision: z.enum(["w8", "w4"]).optional(),
+  precision: z.enum(QUANTIZED_PRECISIONS).optional(),
 });
 
 /**
@@ -56,7 +64,7 @@ export async function openModel(path: string, options: LoadOptions = {}): Promis
   const model = new InternVLC(cfg);
   const stored = Extra.parse(opened.config ?? {}).precision;
   if (stored) {
-    if (options.precision !== stored && (options.precision === "w8" || options.precision === "w4"))
+    if (options.precision !== stored && isQuantizedPrecision(options.precision))
       throw new UsageError(
         `${path}: its weights are stored as ${stored} and cannot become ${options.precision}; leave the precision out`,
       );
@@ -118,6 +126,8 @@ export async function loadEmbedder(path: string, options: LoadOptions = {}): Pro
     const runtime: Runtime = stack.own(
       await createRuntime(options.threads ? { threads: options.threads } : {}),
     );
+    if ([...modules(model)].some(([, module]) => module instanceof Int8Linear))
+      await checkInt8Products(runtime);
     const set = stack.own(await runtime.weights(weights));
     const embedder = stack.own(
       await createContrastiveEmbedder({

@@ -1,5 +1,5 @@
 import { Param, paramTensor, type Tensor } from "../graph/tensor.ts";
-import { add, matmulNBits } from "../ops/index.ts";
+import { add, matmulInt8, matmulNBits } from "../ops/index.ts";
 import { Linear, value } from "./layers.ts";
 import { Module, transform } from "./module.ts";
 
@@ -49,13 +49,42 @@ class QuantizedWeight extends Module {
   }
 }
 
-/** Replaces the linear layers that `select` accepts by quantised ones. */
-export function quantizeLinears(
+/** A linear layer of 8-bit weights, one scale an output, times 8-bit activations, one scale a row. */
+export class Int8Linear extends Module {
+  readonly weight: Int8Weight;
+  readonly bias: Param | undefined;
+
+  constructor({ outFeatures, inFeatures, bias }: Linear) {
+    super();
+    this.weight = new Int8Weight(outFeatures, inFeatures);
+    this.bias = bias;
+  }
+
+  forward(x: Tensor): Tensor {
+    const y = matmulInt8(x, paramTensor(this.weight.codes), paramTensor(this.weight.scales));
+    return this.bias ? add(y, value(this.bias)) : y;
+  }
+}
+
+/** Codes i8 [K, N] and scales f32 [N]. */
+class Int8Weight extends Module {
+  readonly codes: Param;
+  readonly scales: Param;
+
+  constructor(N: number, K: number) {
+    super();
+    this.codes = new Param([K, N], { kind: "zeros" }, "i8");
+    this.scales = new Param([N], { kind: "zeros" });
+  }
+}
+
+/** Replaces the linear layers that `select` accepts by what `make` makes of them. */
+export function replaceLinears(
   root: Module,
-  spec: QuantizationSpec,
+  make: (linear: Linear) => Module,
   select: (path: string, linear: Linear) => boolean = () => true,
 ): void {
   transform(root, (module, path) =>
-    module instanceof Linear && select(path, module) ? new QuantizedLinear(module, spec) : undefined,
+    module instanceof Linear && select(path, module) ? make(module) : undefined,
   );
 }

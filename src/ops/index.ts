@@ -4,6 +4,7 @@ export * from "./elementwise.ts";
 export * from "./gather.ts";
 export * from "./matmul.ts";
 export * from "./norm.ts";
+export * from "./quantized.ts";
 export * from "./rearrange.ts";
 export * from "./reduce.ts";
 export * from "./shape.ts";

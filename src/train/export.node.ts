@@ -2,7 +2,7 @@ import { open, rename } from "node:fs/promises";
 import { join } from "node:path";
 import type { HostTensor } from "../core/array.ts";
 import { InternVLC, type InternVLConfig } from "../models/internvl_c.ts";
-import { applyPrecision, type Precision } from "../models/precision.ts";
+import { applyPrecision, isQuantizedPrecision, type Precision } from "../models/precision.ts";
 import { parameters } from "../nn/module.ts";
 import type { TensorSource } from "../runtime/runtime.ts";
 import { castSource } from "../weights/cast.ts";
@@ -23,7 +23,7 @@ export async function exportModel(
   const trained = new Map([...parameters(model).keys()].map((key) => [key, weights.get(key)!]));
   const read = async (source: TensorSource) => source as HostTensor;
   const stored = applyPrecision(model, trained, precision, read);
-  const quantized = precision === "w8" || precision === "w4";
+  const quantized = isQuantizedPrecision(precision);
   if (quantized)
     for (const [key, source] of stored)
       if (source.dtype === "f32" && source.shape.length > 1 && !key.endsWith(".scales"))

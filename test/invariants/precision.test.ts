@@ -6,12 +6,18 @@ import { castFloat, type HostTensor, toF32 } from "../../src/core/array.ts";
 import { ConfigError } from "../../src/core/errors.ts";
 import { openModel } from "../../src/infer/load-model.node.ts";
 import type { InternVLC } from "../../src/models/internvl_c.ts";
-import { applyPrecision, type Precision, QUANTIZATION } from "../../src/models/precision.ts";
+import {
+  applyPrecision,
+  type Precision,
+  QUANTIZATION,
+  type QuantizedPrecision,
+} from "../../src/models/precision.ts";
 import { parameters } from "../../src/nn/module.ts";
 import { createRuntime } from "../../src/runtime/ort.node.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
 import { readTensor } from "../../src/weights/file-range.node.ts";
 import { dequantizeBlocks, quantizeBlocks } from "../../src/weights/quantize.ts";
+import { dequantizeChannels, quantizeChannels } from "../../src/weights/quantize-channels.ts";
 import { writeSafetensors } from "../../src/weights/write-safetensors.node.ts";
 import { expectClose } from "../close.ts";
 import { evaluate } from "../evaluate.ts";
@@ -58,11 +64,18 @@ describe.each(["f16", "bf16"] as const)("weights stored as %s", (dtype) => {
  * stream is nothing but its branches. What the kernel adds to rounding the weights is bounded by itself, below.
  */
 const BOUNDS = {
+  w8a8: { image: 0.999, text: 0.999 },
   w8: { image: 0.999, text: 0.999 },
   w4: { image: 0.97, text: 0.9 },
 } as const;
 
-describe.each(["w8", "w4"] as const)("weights quantised to %s", (precision) => {
+function roundedTo(precision: QuantizedPrecision, weight: HostTensor<"f32">): HostTensor<"f32"> {
+  if (precision === "w8a8") return dequantizeChannels(quantizeChannels(weight));
+  const { bits, blockSize } = QUANTIZATION[precision];
+  return dequantizeBlocks(quantizeBlocks(weight, { bits, blockSize: blockSize as 32 | 128 }));
+}
+
+describe.each(["w8", "w4", "w8a8"] as const)("weights quantised to %s", (precision) => {
   test.each(["image", "text"] as const)("stay near f32: %s", async (tower) => {
     const { model, weights } = await at(precision);
     const actual = await run(model, weights);
@@ -73,13 +86,11 @@ describe.each(["w8", "w4"] as const)("weights quantised to %s", (precision) => {
 
   test("give what f32 products with the rounded weights give, up to 8-bit activations", async () => {
     const { model, weights } = await at(precision);
-    const { bits, blockSize } = QUANTIZATION[precision];
     const rounded = new Map(original);
     for (const key of weights.keys())
       if (key.endsWith(".codes")) {
         const name = key.replace(/\.codes$/, "");
-        const options = { bits, blockSize: blockSize as 32 | 128 };
-        rounded.set(name, dequantizeBlocks(quantizeBlocks(toF32(original.get(name)!), options)));
+        rounded.set(name, roundedTo(precision, toF32(original.get(name)!)));
       }
     const expected = await run(tinyModel(), rounded);
     for (const cosine of cosines(await run(model, weights), expected)) expect(cosine).toBeGreaterThan(0.9995);

@@ -101,6 +101,18 @@ const matmulNBits: Reference = ([x, codes, scales], { K, N, bits, blockSize }) =
   });
 };
 
+/** Rows rounded to 8 bits by their largest magnitude. */
+const matmulInt8: Reference = ([x, codes, scales]) => {
+  const [K, N] = codes!.shape as [number, number];
+  return build([...x!.shape.slice(0, -1), N], (i) => {
+    const [lead, n] = [i.slice(0, -1), i[i.length - 1]!];
+    const row = Array.from({ length: K }, (_, k) => at(x!, [...lead, k]));
+    const scale = Math.max(...row.map(Math.abs)) / 127;
+    const total = row.reduce((sum, v, k) => sum + Math.round(v / scale) * at(codes!, [k, n]), 0);
+    return total * scale * at(scales!, [n]);
+  });
+};
+
 const scatterAdd: Reference = ([index, updates], { axis, shape }) => {
   const out = build(shape, () => 0);
   const a = axis < 0 ? axis + shape.length : axis;
@@ -200,6 +212,7 @@ export const REFERENCES: Readonly<Record<string, Reference>> = {
   rms_norm: norm(false),
   matmul,
   matmul_nbits: matmulNBits,
+  matmul_int8: matmulInt8,
   gather: ([table, ids]) =>
     build([...ids!.shape, ...table!.shape.slice(1)], (i) => {
       const cut = ids!.shape.length;

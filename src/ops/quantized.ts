@@ -1,0 +1,95 @@
+import { f32, hostTensor, i64 } from "../core/array.ts";
+import { ShapeError } from "../core/errors.ts";
+import { defineOp, type Op } from "../graph/op.ts";
+import type { Tensor } from "../graph/tensor.ts";
+import * as draw from "./draw.ts";
+
+interface MatMulNBitsAttrs {
+  readonly K: number;
+  readonly N: number;
+  readonly bits: 4 | 8;
+  /** Weights that share a scale, along K. */
+  readonly blockSize: number;
+}
+
+/**
+ * x·Wᵀ for a block-quantised weight: x f32 [.., K], codes u8 [N, blocks, blockSize·bits/8], scales f32 [N, blocks].
+ * Symmetric: the zero point is 2^(bits-1). Activations are quantised to int8 inside the kernel (accuracy_level 4).
+ */
+export const matmulNBits: Op<[x: Tensor, codes: Tensor, scales: Tensor], MatMulNBitsAttrs> = defineOp({
+  name: "matmul_nbits",
+  infer([x, codes, scales], { K, N, bits, blockSize }) {
+    const blocks = Math.ceil(K / blockSize);
+    const wanted = [`${K}`, `[${[N, blocks, (blockSize * bits) / 8]}]`, `[${[N, blocks]}]`].join(" ");
+    const found = [`${x.shape[x.rank - 1]}`, `[${codes.shape}]`, `[${scales.shape}]`].join(" ");
+    if (wanted !== found)
+      throw new ShapeError(`matmul_nbits: K, codes and scales must be ${wanted}, found ${found}`);
+    return { dtype: "f32", shape: [...x.shape.slice(0, -1), N] };
+  },
+  vjp: { notDifferentiable: "quantised weights are for inference" },
+  lower: (g, [x, codes, scales], { K, N, bits, blockSize }) =>
+    g.node(
+      "MatMulNBits",
+      [x!, codes!, scales!],
+      { K, N, bits, block_size: blockSize, accuracy_level: 4 },
+      "com.microsoft",
+    ),
+  cases(rng) {
+    const [K, N, blockSize] = [32 * (1 + rng.int(3)), draw.size(rng), [16, 32][rng.int(2)]!];
+    const codes = (bits: number) => {
+      const dims = [N, Math.ceil(K / blockSize), (blockSize * bits) / 8];
+      const data = Uint8Array.from({ length: dims.reduce((a, b) => a * b, 1) }, () => rng.int(256));
+      return { dtype: "u8" as const, shape: dims, data };
+    };
+    return ([4, 8] as const).map((bits) => ({
+      x: [[draw.size(rng), K], codes(bits), [N, Math.ceil(K / blockSize)]],
+      attrs: { K, N, bits, blockSize },
+    }));
+  },
+});
+
+/** Codes of activations are u8 around this, which stands for 0. */
+const ZERO_POINT = 128;
+const LARGEST_CODE = 127;
+
+/**
+ * x·W for a weight of 8 bits with one scale per output: x f32 [.., K], codes i8 [K, N], scales f32 [N]. Each row of x
+ * is rounded to 8 bits by its own largest magnitude; products and sums are exact integers. On x86 without VNNI the
+ * kernels' sums of pairs saturate: see infer/check-int8.ts.
+ */
+export const matmulInt8: Op<[x: Tensor, codes: Tensor, scales: Tensor]> = defineOp({
+  name: "matmul_int8",
+  infer([x, codes, scales]) {
+    const [K, N] = codes.shape;
+    const fits =
+      codes.rank === 2 && codes.dtype === "i8" && x.shape[x.rank - 1] === K && `${scales.shape}` === `${N}`;
+    if (!fits)
+      throw new ShapeError(
+        `matmul_int8: x [.., K], codes i8 [K, N] and scales [N] are expected, found ${x}, ${codes} and ${scales}`,
+      );
+    return { dtype: "f32", shape: [...x.shape.slice(0, -1), N!] };
+  },
+  vjp: { notDifferentiable: "quantised weights are for inference" },
+  lower(g, [x, codes, scales]) {
+    const scalar = (v: number) => g.constant(f32([], [v]));
+    const zero = g.constant(hostTensor("u8", [], Uint8Array.of(ZERO_POINT)));
+    const largest = g.node("ReduceMax", [g.node("Abs", [x!]), g.constant(i64([1], [-1]))], { keepdims: 1 });
+    // A row of zeros has no scale of its own.
+    const rowScale = g.node("Max", [g.node("Mul", [largest, scalar(1 / LARGEST_CODE)]), scalar(1e-30)]);
+    const rounded = g.node("QuantizeLinear", [g.node("Div", [x!, rowScale]), scalar(1), zero]);
+    const inputs = [rounded, codes!, scalar(1), scales!, zero];
+    return g.node("Mul", [g.node("MatMulIntegerToFloat", inputs, {}, "com.microsoft"), rowScale]);
+  },
+  cases(rng) {
+    const [K, N] = [draw.size(rng), draw.size(rng)];
+    const codes = hostTensor(
+      "i8",
+      [K, N],
+      Int8Array.from({ length: K * N }, () => rng.int(255) - 127),
+    );
+    return [[K], [draw.size(rng), K], [draw.size(rng), draw.size(rng), K]].map((shape) => ({
+      x: [shape, codes, [N]],
+      attrs: {},
+    }));
+  },
+});
