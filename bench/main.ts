@@ -2,6 +2,9 @@ import { Command } from "commander";
 import { isUserError, UsageError } from "../src/core/errors.ts";
 import { createRuntime } from "../src/runtime/ort.node.ts";
 import type { BenchContext, BenchResult } from "./pair.ts";
+import { preprocess } from "./pictures.ts";
+import { indexGallery, search } from "./search.ts";
+import { tokenize } from "./text.ts";
 import { trainStepBf16, trainStepF32 } from "./train-step.ts";
 import { vit300mF32, vit300mW8, vit300mW8A8 } from "./vit-300m.ts";
 
@@ -11,6 +14,10 @@ const BENCHES: Readonly<Record<string, (context: BenchContext) => Promise<BenchR
   "vit-300m-w8a8": vit300mW8A8,
   "train-step-vs-f32": trainStepF32,
   "train-step-vs-bf16": trainStepBf16,
+  "preprocess-12mp": preprocess,
+  tokenize,
+  "index-gallery": indexGallery,
+  "search-100k": search,
 };
 
 const program = new Command("bench")

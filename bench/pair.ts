@@ -49,11 +49,13 @@ export class Peer implements AsyncDisposable {
     args: unknown,
   ): Promise<{ peer: Peer; version: string }> {
     const path = fileURLToPath(new URL(`./peers/${script}`, import.meta.url));
-    const child = spawn(python, [path, JSON.stringify(args)], { stdio: ["pipe", "pipe", "inherit"] });
+    const child = spawn(python, [path], { stdio: ["pipe", "pipe", "inherit"] });
     child.on("error", () => {});
+    child.stdin.on("error", () => {}); // a peer that did not start is told below
+    child.stdin.write(`${JSON.stringify(args)}\n`);
     const peer = new Peer(child);
     const ready = await peer.#answer(python);
-    return { peer, version: `torch ${ready.version}` };
+    return { peer, version: ready.version as string };
   }
 
   async #answer(python: string): Promise<Record<string, unknown>> {

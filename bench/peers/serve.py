@@ -1,19 +1,15 @@
-"""Runs a case each time a line comes in on standard input and answers with its seconds: the other half of a pair."""
+"""Reads a case as a line of JSON, then runs it each time a line comes in on standard input and answers with its seconds: the other half of a pair."""
 import json
 import sys
 import time
 
-import torch
 
-
-def serve(prepare):
-    case = json.loads(sys.argv[1])
-    torch.manual_seed(0)
-    torch.set_num_threads(case["threads"])
-    run = prepare(case)
+def serve(prepare, library):
+    run = prepare(json.loads(sys.stdin.readline()))
     run()
     run()
-    print(json.dumps({"ready": True, "version": torch.__version__}), flush=True)
+    version = f"{library.__name__} {library.__version__}"
+    print(json.dumps({"ready": True, "version": version}), flush=True)
     for _ in sys.stdin:
         start = time.perf_counter()
         run()

@@ -6,6 +6,8 @@ from serve import serve
 
 
 def prepare(case):
+    torch.manual_seed(0)
+    torch.set_num_threads(case["threads"])
     v, t = case["vision"], case["text"]
     vision = ViT(v["size"], v["patch"], v["width"], v["heads"], v["hidden"], v["layers"])
     pool = Pool(v["width"], v["heads"], case["embed"])
@@ -38,4 +40,4 @@ def prepare(case):
     return run
 
 
-serve(prepare)
+serve(prepare, torch)

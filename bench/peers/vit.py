@@ -5,6 +5,8 @@ from serve import serve
 
 
 def prepare(case):
+    torch.manual_seed(0)
+    torch.set_num_threads(case["threads"])
     dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[case["dtype"]]
     model = ViT(case["size"], case["patch"], case["width"], case["heads"], case["hidden"], case["layers"])
     model = model.eval().to(dtype)
@@ -19,4 +21,4 @@ def prepare(case):
     return run
 
 
-serve(prepare)
+serve(prepare, torch)

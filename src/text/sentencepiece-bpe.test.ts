@@ -151,3 +151,37 @@ describe("any text", () => {
     expect(b.decode(ids)).toBe(long);
   });
 });
+
+describe("word by word", () => {
+  const letter = fc.constantFrom("a", "b", "c", "d", " ", "é");
+  const text = fc.array(letter, { maxLength: 24 }).map((l) => l.join(""));
+  /** Pieces as a trainer makes them: spaces only in front. "d" is in no piece. */
+  const own = fc
+    .array(
+      fc
+        .tuple(fc.nat(2), fc.array(fc.constantFrom("a", "b", "c"), { maxLength: 4 }))
+        .map(([spaces, l]) => "▁".repeat(spaces) + l.join(""))
+        .filter((p) => p.length > 1),
+      { maxLength: 30 },
+    )
+    .map((pieces) => ["▁", "a", "b", "c", ...new Set(pieces)].map((p, i) => piece(p, -i)));
+  /** A piece that no text makes, of a kind with which texts are merged whole. */
+  const whole = piece("\u0001\u0002", -1, "unused");
+
+  it("gives the ids of the whole text, first and kept", () => {
+    fc.assert(
+      fc.property(own, fc.array(text, { maxLength: 4 }), fc.boolean(), (pieces, texts, byteFallback) => {
+        const [wordwise, reference] = [
+          bpe(pieces, { byteFallback }),
+          bpe([...pieces, whole], { byteFallback }),
+        ];
+        for (const t of [...texts, ...texts]) expect(wordwise.encode(t)).toEqual(reference.encode(t));
+      }),
+    );
+  });
+
+  it("is not done when a piece reaches over a space", () => {
+    const b = bpe([...["a", "b", "▁"].map((c) => piece(c, -100)), piece("a▁", -1), piece("a▁b", -2)]);
+    expect(spelled(b, "a b")).toEqual(["▁", "a▁b"]);
+  });
+});

@@ -5,10 +5,17 @@ import { decodeUtf8 } from "./utf8.ts";
 
 const utf8 = new TextEncoder();
 
+/** Words whose ids are kept, and the longest of them in UTF-16 units. */
+const KEPT_WORDS = 20_000;
+const KEPT_LENGTH = 32;
+
+/** A piece that reaches over the beginning of a word. */
+const OVER_WORDS = new RegExp(`[^${SPACE}]${SPACE}`);
+
 /**
  * SentencePiece's BPE: text to ids and back, the same ids as google/sentencepiece (bpe_model.cc, version 0.2) for models
  * with the identity normaliser. Neighbouring symbols are merged while their concatenation is a piece: the highest score
- * first, the leftmost among equal scores. Time O(n log n) in the text's length; nothing is kept between calls.
+ * first, the leftmost among equal scores. Time O(n log n) in the text's length; the ids of short words are kept.
  *
  * Control pieces (`<s>`, …) are never recognised inside a text here: see SentencePieceTokenizer.
  */
@@ -22,6 +29,9 @@ export class SentencePieceBpe {
   readonly #table: MergeTable;
   readonly #bytes: Int32Array;
   readonly #unk: number;
+  /** Whether words can be merged one by one: no piece reaches from one into the next. */
+  readonly #wordwise: boolean;
+  readonly #words = new Map<string, readonly number[]>();
 
   constructor(readonly model: SentencePieceModel) {
     const { pieces } = model;
@@ -47,6 +57,8 @@ export class SentencePieceBpe {
     };
     this.#bytes = bytePieces(pieces);
     this.#unk = pieces.findIndex((p) => p.type === "unknown");
+    // What an unused piece is split into depends on the whole text.
+    this.#wordwise = unused.size === 0 && ![...this.#pieces.keys()].some((piece) => OVER_WORDS.test(piece));
   }
 
   /** The id of a piece, whatever its type; undefined when there is none. */
@@ -60,7 +72,31 @@ export class SentencePieceBpe {
    */
   encode(text: string, { dummyPrefix = true }: { readonly dummyPrefix?: boolean } = {}): number[] {
     const normalized = this.#normalize(text, dummyPrefix);
-    const merge = new BpeMerge(normalized, this.#symbols(normalized), this.#table);
+    if (!this.#wordwise) return this.#merge(normalized);
+    const ids: number[] = [];
+    for (let start = 0; start < normalized.length; ) {
+      const end = wordEnd(normalized, start);
+      const word = this.#encodeWord(normalized.slice(start, end));
+      // A run of unknown characters is one unknown piece, across words too.
+      const joined = !this.model.byteFallback && word[0] === this.#unk && ids.at(-1) === this.#unk;
+      for (let i = joined ? 1 : 0; i < word.length; i++) ids.push(word[i]!);
+      start = end;
+    }
+    return ids;
+  }
+
+  #encodeWord(word: string): readonly number[] {
+    const kept = this.#words.get(word);
+    if (kept !== undefined) return kept;
+    const ids = this.#merge(word);
+    if (word.length > KEPT_LENGTH) return ids;
+    if (this.#words.size >= KEPT_WORDS) this.#words.clear();
+    this.#words.set(word, ids);
+    return ids;
+  }
+
+  #merge(text: string): number[] {
+    const merge = new BpeMerge(text, this.#symbols(text), this.#table);
     const ids: number[] = [];
     merge.run((piece, id) => this.#emit(ids, piece, id, merge.splits));
     return ids;
@@ -137,4 +173,12 @@ export class SentencePieceBpe {
     else if (this.model.byteFallback) for (const byte of utf8.encode(piece)) ids.push(this.#bytes[byte]!);
     else if (ids.at(-1) !== id) ids.push(id); // a run of unknown characters is one unknown piece
   }
+}
+
+/** Where the word that begins at `start` ends: before the next space that follows something else. */
+function wordEnd(text: string, start: number): number {
+  let at = start;
+  while (text[at] === SPACE) at++;
+  const end = text.indexOf(SPACE, at);
+  return end < 0 ? text.length : end;
 }
