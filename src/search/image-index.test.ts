@@ -1,11 +1,12 @@
 import { rename, rm, symlink, unlink, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { ConfigError, MediaError, UsageError } from "../core/errors.ts";
+import { FolderLock } from "../core/folder-lock.node.ts";
 import { ImageIndex } from "./image-index.ts";
-import { IndexLock } from "./lock.ts";
 import type { Progress } from "./progress.ts";
-import { cosine, fakeEmbedder, patches, plain, put, rowsOf, temporaryFolder } from "./test-support.ts";
+import { cosine, fakeEmbedder, patches, plain, put, rowsOf } from "./test-support.ts";
 
 const nothing = {
   added: 0,
@@ -355,7 +356,7 @@ test("one writer at a time", async () => {
   await using w = await workplace();
   await put(w.pictures, { "a.png": await patches(1) });
   await w.index.update(w.pictures);
-  await using lock = await IndexLock.acquire(w.dir);
+  await using lock = await FolderLock.acquire(w.dir);
   await expect(w.index.update()).rejects.toThrow(new RegExp(`held by process ${process.pid}`));
   await expect(w.index.remove(w.pictures)).rejects.toThrow(/only one writing/);
   expect(await w.index.search({ text: "red" })).toHaveLength(1);

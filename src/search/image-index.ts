@@ -1,10 +1,10 @@
 import { mkdir, realpath } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { ConfigError, UsageError } from "../core/errors.ts";
+import { FolderLock } from "../core/folder-lock.node.ts";
 import type { Embedder } from "../infer/embedder.ts";
 import { below, bytesBelow, checkFolders, isInPlace, outermost, presentFolders, toImage } from "./folders.ts";
 import { ImageTable, type Row } from "./image-table.ts";
-import { IndexLock } from "./lock.ts";
 import { type Manifest, nextTable, readManifest, writeManifest } from "./manifest.ts";
 import { type LoadPicture, loadPicture } from "./picture.ts";
 import { ProgressMeter } from "./progress.ts";
@@ -94,7 +94,7 @@ export class ImageIndex implements AsyncDisposable {
     for (const [name, value] of Object.entries(limits)) checkWhole(name, value, 1, Number.MAX_SAFE_INTEGER);
     const given = folders === undefined ? undefined : await checkFolders([folders].flat(), this.dir);
     await mkdir(this.dir, { recursive: true });
-    await using lock = await IndexLock.acquire(this.dir);
+    await using lock = await FolderLock.acquire(this.dir);
     const current = (await this.#current()) ?? (await this.#create());
     const { table } = current;
     const roots = current.manifest.folders;
@@ -130,7 +130,7 @@ export class ImageIndex implements AsyncDisposable {
   /** Takes a folder out of the index; pictures that lie in another of its folders stay. The files are not touched. */
   async remove(folder: string): Promise<void> {
     await this.#require();
-    await using lock = await IndexLock.acquire(this.dir);
+    await using lock = await FolderLock.acquire(this.dir);
     const { manifest, table } = await this.#require();
     const names = new Set([resolve(folder), await realpath(folder).catch(() => resolve(folder))]);
     const rest = manifest.folders.filter((f) => !names.has(f));
@@ -319,7 +319,7 @@ export class ImageIndex implements AsyncDisposable {
   }
 
   async #rebuild(): Promise<void> {
-    await using _lock = await IndexLock.acquire(this.dir);
+    await using _lock = await FolderLock.acquire(this.dir);
     const old = await readManifest(this.dir);
     if (old) await this.#create(nextTable(old.table), old.folders);
   }

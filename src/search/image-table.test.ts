@@ -1,11 +1,12 @@
 import { expect, test } from "vitest";
+import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { RuntimeFailure } from "../core/errors.ts";
 import { Rng } from "../core/rng.ts";
 import { ImageIndex } from "./image-index.ts";
 import { ImageTable, type Row } from "./image-table.ts";
 import { readManifest } from "./manifest.ts";
 import { inList, isUnder, quote, under } from "./sql.ts";
-import { cosine, fakeEmbedder, patches, put, temporaryFolder } from "./test-support.ts";
+import { cosine, fakeEmbedder, patches, put } from "./test-support.ts";
 
 const DIMENSION = 48;
 

@@ -1,9 +1,9 @@
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { ConfigError } from "../core/errors.ts";
 import { type Manifest, nextTable, readManifest, writeManifest } from "./manifest.ts";
-import { temporaryFolder } from "./test-support.ts";
 
 const manifest: Manifest = {
   ...{ format: 1, model: "m", dimension: 3, table: "images-1", folders: ["/a\n'b"], trainedOn: 0 },

@@ -1,5 +1,4 @@
-import { mkdir, mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import sharp from "sharp";
 import { Rng } from "../core/rng.ts";
@@ -89,12 +88,6 @@ export async function put(
     await mkdir(dirname(path), { recursive: true });
     await writeFile(path, contents);
   }
-}
-
-/** A new empty folder (its real path), removed with `await using`. */
-export async function temporaryFolder(): Promise<{ path: string } & AsyncDisposable> {
-  const path = await realpath(await mkdtemp(join(tmpdir(), "internvl-search-")));
-  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
 }
 
 /** Everything in an index's table, sorted by path, vectors included. */

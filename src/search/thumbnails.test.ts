@@ -2,9 +2,10 @@ import { readdir, stat, unlink, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import sharp from "sharp";
 import { expect, test } from "vitest";
+import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { MediaError, UsageError } from "../core/errors.ts";
 import { contentHash } from "./picture.ts";
-import { patches, plain, put, temporaryFolder } from "./test-support.ts";
+import { patches, plain, put } from "./test-support.ts";
 import { type ThumbnailOptions, Thumbnails } from "./thumbnails.ts";
 
 async function workplace(options?: ThumbnailOptions) {

@@ -5,10 +5,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
+import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { Rng } from "../core/rng.ts";
 import { bytesBelow } from "./folders.ts";
 import { ImageIndex } from "./image-index.ts";
-import { fakeEmbedder, patches, put, rowsOf, temporaryFolder } from "./test-support.ts";
+import { fakeEmbedder, patches, put, rowsOf } from "./test-support.ts";
 
 const SCRIPT = fileURLToPath(new URL("update-process.test-support.ts", import.meta.url));
 

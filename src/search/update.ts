@@ -1,9 +1,9 @@
 import { dirname } from "node:path";
 import { RuntimeFailure } from "../core/errors.ts";
+import type { FolderLock } from "../core/folder-lock.node.ts";
 import type { Embedder } from "../infer/embedder.ts";
 import type { ImageTable, Row } from "./image-table.ts";
 import { KnownFiles } from "./known-files.ts";
-import type { IndexLock } from "./lock.ts";
 import type { LoadPicture } from "./picture.ts";
 import { type Failed, type Gone, type Known, type Picture, type Prepared, prepare } from "./prepare.ts";
 import type { ProgressMeter } from "./progress.ts";
@@ -59,7 +59,7 @@ export interface UpdateResult {
 
 export interface UpdateJob {
   readonly table: ImageTable;
-  readonly lock: IndexLock;
+  readonly lock: FolderLock;
   readonly embedder: Embedder;
   readonly load: LoadPicture;
   /** Absolute real paths, none inside another. */

@@ -3,7 +3,8 @@ import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
-import { put, temporaryFolder } from "./test-support.ts";
+import { temporaryFolder } from "../../test/temporary-folder.ts";
+import { put } from "./test-support.ts";
 import { type Problem, walk } from "./walk.ts";
 
 async function names(root: string, options: Parameters<typeof walk>[1] = {}): Promise<string[]> {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { UsageError } from "../core/errors.ts";
-import { LockHeldError } from "../search/lock.ts";
+import { LockHeldError } from "../core/folder-lock.node.ts";
 import type { Progress } from "../search/progress.ts";
 import { type FolderJob, Indexer } from "./indexer.ts";
 import type { PictureIndex } from "./ports.ts";

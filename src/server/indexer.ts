@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { isUserError, UsageError } from "../core/errors.ts";
-import { LockHeldError } from "../search/lock.ts";
+import { LockHeldError } from "../core/folder-lock.node.ts";
 import type { Progress } from "../search/progress.ts";
 import type { Failure } from "../search/types.ts";
 import type { PictureIndex } from "./ports.ts";

@@ -2,8 +2,8 @@ import { cp, mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
+import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { UsageError } from "../core/errors.ts";
-import { temporaryFolder } from "../search/test-support.ts";
 import { loadPage } from "./page.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));

@@ -1,6 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { fakeEmbedder, plain, put, temporaryFolder } from "../search/test-support.ts";
+import { temporaryFolder } from "../../test/temporary-folder.ts";
+import { fakeEmbedder, plain, put } from "../search/test-support.ts";
 import { type App, type AppOptions, createApp } from "./app.ts";
 import { openLibrary } from "./library.ts";
 import type { Library } from "./ports.ts";

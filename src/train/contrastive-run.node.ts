@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { HostTensor } from "../core/array.ts";
 import { ConfigError, MediaError } from "../core/errors.ts";
+import type { FolderLock } from "../core/folder-lock.node.ts";
 import { Rng } from "../core/rng.ts";
 import { type Batches, openBatches, type TrainingBatch } from "../data/batches.node.ts";
 import { captionTables } from "../data/captions.ts";
@@ -34,6 +35,8 @@ export interface RunParts {
   readonly identity: RunIdentity;
   /** Absolute paths. */
   readonly output: string;
+  /** The right to write to `output`. */
+  readonly lock: FolderLock;
   readonly init: string | undefined;
   readonly tokenizer: Tokenizer;
   readonly items: readonly ManifestItem[];
@@ -284,8 +287,9 @@ export class ContrastiveRun {
   }
 
   async #save(trainer: Trainer): Promise<void> {
-    const { output, recipe, identity } = this.#parts;
+    const { output, recipe, identity, lock } = this.#parts;
     const state = await trainer.state();
+    await lock.verify();
     await saveState(join(output, CHECKPOINTS), this.#step, state, identity, recipe.keep_checkpoints);
     this.#savedStep = this.#step;
   }

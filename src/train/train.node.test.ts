@@ -1,8 +1,9 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ConfigError } from "../core/errors.ts";
+import { FolderLock } from "../core/folder-lock.node.ts";
 import { train } from "./train.node.ts";
 
 /** What ends a training before it begins; the runs themselves are in test/e2e/train.test.ts. */
@@ -70,6 +71,15 @@ test("a manifest without pictures to train on", async () => {
 test("a held-out split that the manifest has not", async () => {
   const evaluation = { every: 1, splits: ["heldout-b"], languages: ["en"] };
   expect(await problemOf({ evaluation })).toContain('"heldout-b"');
+});
+
+test("a second run in the same folder", async () => {
+  const output = join(folder, "run");
+  await mkdir(output);
+  await using _lock = await FolderLock.acquire(output);
+  const path = join(folder, "recipe.json");
+  await writeFile(path, JSON.stringify(RECIPE));
+  await expect(train(path)).rejects.toThrow(`held by process ${process.pid}`);
 });
 
 test("groups that overlap or match nothing", async () => {

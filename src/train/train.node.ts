@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { mkdir, readFile, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { ConfigError, ShapeError } from "../core/errors.ts";
+import { FolderLock } from "../core/folder-lock.node.ts";
 import { readManifest } from "../data/manifest.node.ts";
 import type { ManifestItem } from "../data/manifest.ts";
 import { InternVLC } from "../models/internvl_c.ts";
@@ -38,6 +39,8 @@ export async function train(recipePath: string, options: TrainOptions = {}): Pro
   const heldOut = await readHeldOut(recipe, manifest);
   const output = resolve(folder, recipe.output);
   await mkdir(output, { recursive: true });
+  // Two runs in one folder would take each other's checkpoints for their own.
+  await using lock = await FolderLock.acquire(output);
   const resumed = await hasCheckpoints(join(output, CHECKPOINTS));
   const tokenizer = await prepareTokenizer(recipe, { folder, output, items, resumed });
   await using runtime = await createRuntime(options.threads ? { threads: options.threads } : {});
@@ -45,7 +48,7 @@ export async function train(recipePath: string, options: TrainOptions = {}): Pro
     recipe: recipeIdentity(recipe),
     manifest: createHash("sha256").update(manifestText(items)).digest("hex"),
   };
-  const parts = { recipe, identity, output, init, tokenizer, items, heldOut, runtime, options };
+  const parts = { recipe, identity, output, lock, init, tokenizer, items, heldOut, runtime, options };
   await new ContrastiveRun(parts).run();
   return { steps: totalSteps(recipe), output };
 }

@@ -1,11 +1,12 @@
 import { cp, mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { castFloat, f32, type HostTensor } from "../core/array.ts";
 import { CheckpointError } from "../core/errors.ts";
 import { loadCheckpoint } from "./load-checkpoint.ts";
 import { locateWeights, openCheckpoint } from "./open-checkpoint.node.ts";
-import { fixture, temporaryFolder } from "./test-files.node.ts";
+import { fixture } from "./test-files.node.ts";
 import { writeSafetensors } from "./write-safetensors.node.ts";
 
 const zeros = (keys: readonly string[]) => new Map<string, HostTensor>(keys.map((k) => [k, f32([1], [0])]));

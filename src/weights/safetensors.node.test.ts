@@ -1,13 +1,14 @@
 import { mkdir, readdir, readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { f32, fromBytes, type HostTensor } from "../core/array.ts";
 import { CheckpointError } from "../core/errors.ts";
 import type { FileTensor, TensorSource } from "../runtime/runtime.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { openSafetensors } from "./safetensors.node.ts";
 import { serializeSafetensors } from "./safetensors.ts";
-import { cut, fixture, temporaryFolder } from "./test-files.node.ts";
+import { cut, fixture } from "./test-files.node.ts";
 import { writeSafetensors } from "./write-safetensors.node.ts";
 
 const TENSORS = new Map<string, HostTensor>([

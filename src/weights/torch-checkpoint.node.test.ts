@@ -3,11 +3,12 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { CheckpointError } from "../core/errors.ts";
 import type { FileTensor } from "../runtime/runtime.ts";
 import { isFileTensor } from "./checkpoint.ts";
 import { openSafetensors } from "./safetensors.node.ts";
-import { cut, fixture, temporaryFolder } from "./test-files.node.ts";
+import { cut, fixture } from "./test-files.node.ts";
 import { openTorchCheckpoint } from "./torch-checkpoint.node.ts";
 
 describe("archives that torch.save wrote", () => {

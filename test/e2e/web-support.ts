@@ -2,9 +2,10 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import sharp from "sharp";
-import { fakeEmbedder, put, temporaryFolder } from "../../src/search/test-support.ts";
+import { fakeEmbedder, put } from "../../src/search/test-support.ts";
 import { openLibrary } from "../../src/server/library.ts";
 import { type RunningServer, type ServeOptions, serve } from "../../src/server/serve.ts";
+import { temporaryFolder } from "../temporary-folder.ts";
 import { launchChromium } from "./chromium.ts";
 
 const COLOURS = { red: "#ff0000", green: "#00ff00", blue: "#0000ff", yellow: "#ffff00", black: "#000000" };

@@ -4,24 +4,24 @@ import { readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { expect, test, vi } from "vitest";
-import { UsageError } from "../core/errors.ts";
-import { IndexLock, LockHeldError } from "./lock.ts";
-import { temporaryFolder } from "./test-support.ts";
+import { temporaryFolder } from "../../test/temporary-folder.ts";
+import { UsageError } from "./errors.ts";
+import { FolderLock, LockHeldError } from "./folder-lock.node.ts";
 
 const holder = { token: "x", pid: process.pid, host: hostname(), processStart: "", since: "2026-01-01" };
 
 test("one holder at a time; released locks leave nothing behind", async () => {
   await using folder = await temporaryFolder();
-  const lock = await IndexLock.acquire(folder.path);
-  await expect(IndexLock.acquire(folder.path)).rejects.toThrow(UsageError);
-  await expect(IndexLock.acquire(folder.path)).rejects.toThrow(
+  const lock = await FolderLock.acquire(folder.path);
+  await expect(FolderLock.acquire(folder.path)).rejects.toThrow(UsageError);
+  await expect(FolderLock.acquire(folder.path)).rejects.toThrow(
     `held by process ${process.pid} on ${hostname()}`,
   );
   await lock.verify();
   await lock[Symbol.asyncDispose]();
   await lock[Symbol.asyncDispose]();
   expect(await readdir(folder.path)).toEqual([]);
-  await (await IndexLock.acquire(folder.path))[Symbol.asyncDispose]();
+  await (await FolderLock.acquire(folder.path))[Symbol.asyncDispose]();
 });
 
 test("of many that try at once, one wins, also when a dead holder's lock lies there", async () => {
@@ -29,7 +29,7 @@ test("of many that try at once, one wins, also when a dead holder's lock lies th
   const child = spawn(process.execPath, ["-e", ""]);
   await once(child, "close");
   await writeFile(join(folder.path, "lock"), JSON.stringify({ ...holder, pid: child.pid }));
-  const tries = await Promise.allSettled(Array.from({ length: 12 }, () => IndexLock.acquire(folder.path)));
+  const tries = await Promise.allSettled(Array.from({ length: 12 }, () => FolderLock.acquire(folder.path)));
   const won = tries.filter((t) => t.status === "fulfilled");
   expect(won).toHaveLength(1);
   await won[0]!.value.verify();
@@ -43,10 +43,10 @@ test("a takeover that a crash cut short does not block the next one for long", a
   await writeFile(file, JSON.stringify({ ...holder, host: "elsewhere" }));
   await utimes(file, new Date(), new Date(Date.now() - 61_000));
   await writeFile(`${file}.stale-x`, "");
-  await expect(IndexLock.acquire(folder.path)).rejects.toThrow(/held by/);
+  await expect(FolderLock.acquire(folder.path)).rejects.toThrow(/held by/);
   vi.spyOn(Date, "now").mockReturnValue(Date.now() + 11_000);
   try {
-    await (await IndexLock.acquire(folder.path))[Symbol.asyncDispose]();
+    await (await FolderLock.acquire(folder.path))[Symbol.asyncDispose]();
   } finally {
     vi.restoreAllMocks();
   }
@@ -56,11 +56,11 @@ test("a takeover that a crash cut short does not block the next one for long", a
 test("the number of a dead process, given to another one, does not keep the lock", async () => {
   await using folder = await temporaryFolder();
   const file = join(folder.path, "lock");
-  const lock = await IndexLock.acquire(folder.path);
+  const lock = await FolderLock.acquire(folder.path);
   const mine = JSON.parse(await readFile(file, "utf8"));
   await lock[Symbol.asyncDispose]();
   await writeFile(file, JSON.stringify({ ...mine, token: "old", processStart: "another boot/1" }));
-  const taking = IndexLock.acquire(folder.path);
+  const taking = FolderLock.acquire(folder.path);
   // Only Linux says when a process began; elsewhere a living process of that number has to be believed.
   if (mine.processStart === "") await expect(taking).rejects.toThrow(/held by/);
   else await (await taking)[Symbol.asyncDispose]();
@@ -70,9 +70,9 @@ test("where a process cannot be recognised, one of the same number that is silen
   await using folder = await temporaryFolder();
   const file = join(folder.path, "lock");
   await writeFile(file, JSON.stringify(holder));
-  await expect(IndexLock.acquire(folder.path)).rejects.toThrow(LockHeldError);
+  await expect(FolderLock.acquire(folder.path)).rejects.toThrow(LockHeldError);
   await utimes(file, new Date(), new Date(Date.now() - 61_000));
-  await (await IndexLock.acquire(folder.path))[Symbol.asyncDispose]();
+  await (await FolderLock.acquire(folder.path))[Symbol.asyncDispose]();
 });
 
 test("on another computer only the heartbeat tells", async () => {
@@ -84,16 +84,16 @@ test("on another computer only the heartbeat tells", async () => {
     "damaged",
   ]) {
     await writeFile(file, contents);
-    await expect(IndexLock.acquire(folder.path)).rejects.toThrow(/held by process/);
+    await expect(FolderLock.acquire(folder.path)).rejects.toThrow(/held by process/);
     await utimes(file, new Date(), new Date(Date.now() - 61_000));
-    await (await IndexLock.acquire(folder.path))[Symbol.asyncDispose]();
+    await (await FolderLock.acquire(folder.path))[Symbol.asyncDispose]();
   }
 });
 
 test("a lock that was lost or taken over is noticed, and not removed from its new holder", async () => {
   await using folder = await temporaryFolder();
   const file = join(folder.path, "lock");
-  const lock = await IndexLock.acquire(folder.path);
+  const lock = await FolderLock.acquire(folder.path);
   await rm(file);
   await expect(lock.verify()).rejects.toThrow(/found it removed/);
   await writeFile(file, JSON.stringify({ ...holder, pid: 4711 }));

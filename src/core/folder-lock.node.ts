@@ -3,7 +3,7 @@ import { link, open, readFile, rm, stat, utimes } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
-import { UsageError } from "../core/errors.ts";
+import { UsageError } from "./errors.ts";
 
 const HEARTBEAT_MS = 5_000;
 /** Where a process cannot be asked (another computer or container, no /proc), its heartbeat must be this fresh. */
@@ -23,14 +23,14 @@ const LockFile = z.object({
 });
 type LockFile = z.infer<typeof LockFile>;
 
-/** Another process is writing to the index; it may be done in a moment. */
+/** Another process is writing to the folder; it may be done in a moment. */
 export class LockHeldError extends UsageError {}
 
 /**
- * The right to write to an index: one file named `lock` that says who holds it. A lock whose holder is dead is taken
- * over. Reading needs no lock.
+ * The right to write to a folder, such as an index: one file in it named `lock` that says who holds it. A lock whose
+ * holder is dead is taken over. Reading needs no lock.
  */
-export class IndexLock implements AsyncDisposable {
+export class FolderLock implements AsyncDisposable {
   #released = false;
   readonly #heartbeat: NodeJS.Timeout;
 
@@ -46,9 +46,9 @@ export class IndexLock implements AsyncDisposable {
     this.#heartbeat.unref();
   }
 
-  /** Takes the lock of the index in `indexDir`, which exists. Throws a LockHeldError that names the holder. */
-  static async acquire(indexDir: string): Promise<IndexLock> {
-    const file = join(indexDir, "lock");
+  /** Takes the lock of a folder that exists. Throws a LockHeldError that names the holder. */
+  static async acquire(folder: string): Promise<FolderLock> {
+    const file = join(folder, "lock");
     const mine: LockFile = {
       token: randomUUID(),
       pid: process.pid,
@@ -57,7 +57,7 @@ export class IndexLock implements AsyncDisposable {
       since: new Date().toISOString(),
     };
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      if (await createExclusively(file, mine)) return new IndexLock(file, mine.token);
+      if (await createExclusively(file, mine)) return new FolderLock(file, mine.token);
       const holder = await readLock(file);
       if (holder === undefined) continue; // Released in between.
       if (!(await isStale(file, holder))) throw held(file, holder);
@@ -71,7 +71,7 @@ export class IndexLock implements AsyncDisposable {
     const now = await readLock(this.file);
     if (now?.token !== this.token)
       throw new UsageError(
-        `${this.file}: expected to hold this lock, found ${now ? `it taken over by process ${now.pid} on ${now.host}` : "it removed"}; start the update again when nothing else writes to the index`,
+        `${this.file}: expected to hold this lock, found ${now ? `it taken over by process ${now.pid} on ${now.host}` : "it removed"}; start again when nothing else writes to this folder`,
       );
   }
 
@@ -175,6 +175,6 @@ async function processStart(pid: number): Promise<string> {
 function held(file: string, holder: LockFile | undefined): LockHeldError {
   const who = holder ? `process ${holder.pid} on ${holder.host} since ${holder.since}` : "another process";
   return new LockHeldError(
-    `${file}: expected to be the only one writing to this index, found it held by ${who}; wait for it, or remove the file if that process is no indexer`,
+    `${file}: expected to be the only one writing to this folder, found it held by ${who}; wait for it, or remove the file if that process is none of ours`,
   );
 }
