@@ -2,7 +2,7 @@ import { type Segment, type Tensor, topological } from "../graph/tensor.ts";
 
 /**
  * Runs a block of a model so that `grad` recomputes its intermediate values in the backward pass instead of keeping
- * them: less memory for about a third more time. Blocks must not be nested.
+ * them: less memory for about a third more time. A block inside another is recomputed by itself.
  */
 export function checkpoint<I extends readonly Tensor[]>(
   name: string,

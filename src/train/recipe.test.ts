@@ -38,6 +38,7 @@ describe("parseRecipe", () => {
     ["unknown fields", { colour: "red" }, "colour"],
     ["unknown fields inside", { data: { manifest: "m", wrokers: 2 } }, "wrokers"],
     ["unknown fields of the architecture", { model: { vision_config: { depth: 3 } } }, "depth"],
+    ["smoothed labels, which stage 1 has not", { model: { label_smoothing: 0.1 } }, "model.label_smoothing"],
     ["another stage", { stage: "sft" }, "stage"],
     ["no phase", { phases: [] }, "phases"],
     ["a phase without steps", { phases: [{ steps: 0 }] }, "phases[0].steps"],

@@ -123,6 +123,11 @@ function* contradictions(recipe: Recipe): Generator<{ path: (string | number)[];
       path: ["warmup_steps"],
       message: `expected at most the ${total} steps of all phases, found ${recipe.warmup_steps}`,
     };
+  if (recipe.model.label_smoothing !== 0)
+    yield {
+      path: ["model", "label_smoothing"],
+      message: `expected 0, because this stage does not smooth its labels, found ${recipe.model.label_smoothing}`,
+    };
   const names = recipe.optimizer.groups.map((g) => g.name);
   for (const [i, name] of names.entries())
     if (names.indexOf(name) < i)
