@@ -81,8 +81,8 @@ ${share} % of the pictures were held out of nano's training, by the split that t
 pictures favours them, and looks. How well search works here says how well it works on *drawings of this kind*; it says nothing
 about photographs. The file names are for people: the model never reads them.
 
-- **Concept held out** (${of("heldout-concepts").length}): of an emoji or flag no drawing by any hand was in training, of clip art no clip art of
-  that title. A near thing may have been: another cat's face, an emoji of a bee beside a clip-art bee.
+- **Concept held out** (${of("heldout-concepts").length}): of an emoji or flag no drawing by any hand was in training; a clip-art picture was
+  not itself, another of its title may have been. A near thing may have been: another cat's face, an emoji of a bee beside a clip-art bee.
 - **Drawing held out** (${of("heldout-drawings").length}): the concept was in training in other hands' drawings, this one was not.
 - **Trained** (${of("train").length}): the picture itself was in training. Common things people will look for.
 
