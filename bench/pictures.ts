@@ -31,7 +31,7 @@ export async function preprocess({ python, threads, rounds, versions }: BenchCon
       Promise.all(paths.map((path) => loadForModel(path, { size: SIZE, framing: "squash" })));
     return await pair("preprocess-12mp", ours, peer, rounds, {
       versions: `${versions}; sharp ${sharp.versions.sharp ?? "?"}; ${version}`,
-      note: `${PHOTOS} photographs`,
+      note: `${PHOTOS} photographs; ours with the default resampling, on the four threads of Node's pool`,
     });
   } finally {
     await rm(folder, { recursive: true });

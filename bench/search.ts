@@ -18,9 +18,10 @@ const COMMIT = 20_000;
 /** 50 nearest of 100,000 embeddings, on disk and with their files' facts; against numpy over a matrix in memory. */
 export async function search({ python, rounds, versions }: BenchContext): Promise<BenchResult> {
   const folder = await mkdtemp(join(tmpdir(), "bench-search-"));
+  let table: ImageTable | undefined;
   try {
     const rng = new Rng("bench");
-    const table = await ImageTable.open(folder, "bench", WIDTH, "create");
+    table = await ImageTable.open(folder, "bench", WIDTH, "create");
     const queries: Float32Array[] = [];
     for (let from = 0; from < ROWS; from += COMMIT) {
       const rows = Array.from({ length: COMMIT }, (_, i) => {
@@ -39,15 +40,14 @@ export async function search({ python, rounds, versions }: BenchContext): Promis
     });
     await using _ = peer;
     const ours = async () => {
-      for (const query of queries) await rank(table, query, { count: COUNT, where: undefined, exact: true });
+      for (const query of queries) await rank(table!, query, { count: COUNT, where: undefined, exact: true });
     };
-    const result = await pair("search-100k", ours, peer, rounds, {
+    return await pair("search-100k", ours, peer, rounds, {
       versions: `${versions}; ${version}`,
-      note: `${QUERIES} exact queries; ours from disk with facts, the peer a matrix in memory`,
+      note: `${QUERIES} exact queries; ours from disk with facts, the peer a matrix in memory; both choose their threads`,
     });
-    table.close();
-    return result;
   } finally {
+    table?.close();
     await rm(folder, { recursive: true });
   }
 }
@@ -78,5 +78,8 @@ export async function indexGallery({
     }
   };
   const result = await pair("index-gallery", ours, peer, rounds, { versions: `${versions}; ${version}` });
-  return { ...result, note: `${pictures} pictures; ours with thumbnails, hashes and the database` };
+  return {
+    ...result,
+    note: `${pictures} pictures; ours 8-bit weights, with hashes and the database; the peer f32`,
+  };
 }

@@ -17,7 +17,7 @@ export interface ManifestLine {
 }
 
 /**
- * Lines for the pictures that could be converted, in the order given, and those left out. Of two clip-art
+ * Lines for the pictures that could be converted, in the order given (surplus ones last), and those left out. Of two clip-art
  * pictures equal in every pixel only the first stays; emoji keep theirs (one drawing may serve two emoji).
  */
 export function makeManifest(
@@ -28,7 +28,8 @@ export function makeManifest(
   const skipped: Skipped[] = [];
   const kept: (Picture & { readonly pixels: string })[] = [];
   const seen = new Set<string>();
-  for (const picture of pictures) {
+  // Surplus pictures last: none of them takes the place of one that trains.
+  for (const picture of [...pictures.filter((p) => !p.surplus), ...pictures.filter((p) => p.surplus)]) {
     const { id, source } = picture;
     const result = converted.get(id);
     const pixels = result?.pixels ?? "";
@@ -41,10 +42,13 @@ export function makeManifest(
     }
   }
   const splits = splitPictures(kept, seed);
-  const lines = kept.map(({ id, captions, group, source }) => {
+  const lines: ManifestLine[] = [];
+  for (const { id, captions, group, source } of kept) {
+    const split = splits.get(id);
     const { licence } = sourceOf(source);
-    return { image: imagePath(id), captions, group, split: splits.get(id)!, source, licence };
-  });
+    if (split === undefined) skipped.push({ id, source, reason: "many of this title are there already" });
+    else lines.push({ image: imagePath(id), captions, group, split, source, licence });
+  }
   return { lines, skipped };
 }
 
@@ -54,7 +58,7 @@ export function makeManifest(
  */
 export function addWords(lines: readonly ManifestLine[], wordnet: Wordnet): readonly ManifestLine[] {
   const english = lines.flatMap(({ split, captions }) =>
-    split === "train" && captions.en !== undefined ? [captions.en] : [],
+    split === "train" && captions.en !== undefined && captions.en.length > 0 ? [captions.en] : [],
   );
   const vocabulary = new Set(english.flat().map((phrase) => phrase.toLowerCase()));
   const names = english.map((phrases) => phrases[0]!);
@@ -64,7 +68,8 @@ export function addWords(lines: readonly ManifestLine[], wordnet: Wordnet): read
   const turns = new Map<string, number>(); // group -> drawings so far
   return lines.map((line) => {
     const { en } = line.captions;
-    if (line.split !== "train" || en === undefined || line.group.startsWith("flag:")) return line;
+    if (line.split !== "train" || en === undefined || en.length === 0 || line.group.startsWith("flag:"))
+      return line;
     const turn = turns.get(line.group) ?? 0;
     turns.set(line.group, turn + 1);
     const { same, near } = find(en[0]!, en.slice(1), turn);

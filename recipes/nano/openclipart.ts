@@ -20,7 +20,7 @@ const SVG = "usr/share/openclipart/svg";
 
 /** A title on this many files names a collection ("Lemon SVG theme"); the file's name says more. */
 const COLLECTION = 4;
-/** More pictures of one title than this (1,375 stars "gramastar") teach nothing new and fill the epochs. */
+/** More pictures of one title than this (1,375 stars "gramastar") teach nothing new: the others are surplus. */
 const SERIES_MAX = 12;
 /** A keyword on more files than this is no query for one picture. */
 const KEYWORD_SHARED_BY = 12;
@@ -78,10 +78,10 @@ export async function readOpenclipart(
     const before = series.get(group) ?? 0;
     series.set(group, before + 1);
     if (captions === undefined) skip(clip.path, "no words that say what it shows");
-    else if (title !== "" && before >= SERIES_MAX)
-      skip(clip.path, `more than ${SERIES_MAX} called "${title}"`);
-    else
-      pictures.push(picture(clip, png, region, title === "" ? `openclipart:${clip.path}` : group, captions));
+    else {
+      const made = picture(clip, png, region, title === "" ? `openclipart:${clip.path}` : group, captions);
+      pictures.push(title !== "" && before >= SERIES_MAX ? { ...made, surplus: true } : made);
+    }
   }
   return { pictures, skipped };
 }

@@ -20,6 +20,8 @@ export interface Picture {
   /** Cut away empty margins: for clip art drawn small on a page. */
   readonly trim: boolean;
   readonly captions: Captions;
+  /** One of many of the same title, of which enough are there already: never for training. */
+  readonly surplus?: true;
 }
 
 /** A picture that is left out, with the reason a reader can check. */

@@ -51,6 +51,18 @@ describe("splitPictures", () => {
     expect(inSplit("heldout-drawings").filter((p) => p.family === "openclipart")).toEqual([]);
   });
 
+  it("holds out a tenth of the surplus pictures, and gives the others to nobody", () => {
+    const clips = pictures.filter((p) => p.family === "openclipart");
+    const marked = splitPictures(
+      clips.map((p) => ({ ...p, surplus: true as const })),
+      SEED,
+    );
+    expect(new Set(marked.values())).toEqual(new Set(["heldout-surplus"]));
+    expect(Math.abs(marked.size / clips.length - HELD_OUT)).toBeLessThan(0.03);
+    const held = inSplit("heldout-concepts").filter((p) => p.family === "openclipart");
+    expect([...marked.keys()].sort()).toEqual(held.map((p) => p.id).sort());
+  });
+
   it("does not depend on the order, nor on what else is there", () => {
     const reversed = splitPictures([...pictures].reverse(), SEED);
     expect(pictures.filter((p) => reversed.get(p.id) !== split.get(p.id))).toEqual([]);

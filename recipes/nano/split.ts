@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 
-export type Split = "train" | "heldout-concepts" | "heldout-drawings";
+export type Split = "train" | "heldout-concepts" | "heldout-drawings" | "heldout-surplus";
 
 /** What the split looks at. `pixels` is a digest of the converted picture. */
 export interface Splittable {
@@ -8,6 +8,7 @@ export interface Splittable {
   readonly group: string;
   readonly family: string;
   readonly pixels: string;
+  readonly surplus?: true;
 }
 
 /** The recipe's seed: another number gives other held-out pictures. */
@@ -22,20 +23,25 @@ export function hash01(seed: number, name: string): number {
 }
 
 /**
- * The split of every picture, by its id.
+ * The split of every picture, by its id; surplus pictures that are not held out have none.
  *
  * *heldout-concepts*: a tenth of the emoji and flags with all their drawings, and a tenth of the other pictures,
  * each by itself. Groups that share a picture bit for bit (the flags of France and of Clipperton Island) are
  * decided together, or the test would have been seen.
+ * *heldout-surplus*: a tenth of the surplus pictures. The library's own mixture is heldout-concepts with these.
  * *heldout-drawings*: of the remaining emoji and flags, a tenth of the (group, family) pairs, as long as
  * another family of the same group stays in training, so that the concept is known.
  */
 export function splitPictures(pictures: readonly Splittable[], seed: number): ReadonlyMap<string, Split> {
-  const cluster = clusterGroups(pictures);
+  const cluster = clusterGroups(pictures.filter((p) => !p.surplus));
   const result = new Map<string, Split>();
   const drawn = new Map<string, Set<string>>(); // group -> families
   const unheld: Splittable[] = [];
   for (const picture of pictures) {
+    if (picture.surplus) {
+      if (hash01(seed, `picture:${picture.id}`) < HELD_OUT) result.set(picture.id, "heldout-surplus");
+      continue;
+    }
     const emoji = isEmojiLike(picture.group);
     const concept = emoji ? `concept:${cluster.get(picture.group)!}` : `picture:${picture.id}`;
     const held = hash01(seed, concept) < HELD_OUT;

@@ -7,7 +7,7 @@ export function summarise(
   skipped: readonly Skipped[],
   seconds: number,
 ): string {
-  const splits = ["train", "heldout-concepts", "heldout-drawings"] as const;
+  const splits = ["train", "heldout-concepts", "heldout-drawings", "heldout-surplus"] as const;
   const sources = [...new Set([...lines.map((l) => l.source), ...skipped.map((s) => s.source)])].sort();
   const of = (source: string, split: string) =>
     lines.filter((l) => (source === "" || l.source === source) && l.split === split).length;

@@ -64,7 +64,7 @@ const PRECISIONS = ["f32", "f16", "bf16", "w8", "w4", "w8a8"] as const satisfies
 export const precisionOption = (): Option =>
   new Option(
     "--precision <name>",
-    "how weights are kept; w8 and w4: 8 and 4 bits; w8a8: the fastest, activations in 8 bits too (default: as in the file)",
+    "how weights are kept; w8 and w4: 8 and 4 bits; w8a8: activations in 8 bits too, for processors with VNNI or AMX (default: as in the file)",
   ).choices(PRECISIONS);
 
 export const threadsOption = (): Option =>

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { expect, test, vi } from "vitest";
@@ -75,19 +75,45 @@ test("where a process cannot be recognised, one of the same number that is silen
   await (await FolderLock.acquire(folder.path))[Symbol.asyncDispose]();
 });
 
-test("on another computer only the heartbeat tells", async () => {
+test("of another computer or container, or a damaged lock, only the heartbeat tells", async () => {
   await using folder = await temporaryFolder();
   const file = join(folder.path, "lock");
   for (const contents of [
     JSON.stringify({ ...holder, host: "elsewhere" }),
+    JSON.stringify({ ...holder, pidNamespace: "pid:[1]" }),
     JSON.stringify({ ...holder, token: "../x" }),
-    "damaged",
+    "{",
+    "",
   ]) {
     await writeFile(file, contents);
     await expect(FolderLock.acquire(folder.path)).rejects.toThrow(/held by process/);
     await utimes(file, new Date(), new Date(Date.now() - 61_000));
     await (await FolderLock.acquire(folder.path))[Symbol.asyncDispose]();
   }
+});
+
+test("something else of that name is left alone", async () => {
+  await using folder = await temporaryFolder();
+  const file = join(folder.path, "lock");
+  await writeFile(file, "my notes");
+  await utimes(file, new Date(), new Date(Date.now() - 61_000));
+  await expect(FolderLock.acquire(folder.path)).rejects.toThrow(/lock: expected a lock file .* another file/);
+  expect(await readFile(file, "utf8")).toBe("my notes");
+  await rm(file);
+  await mkdir(file);
+  await expect(FolderLock.acquire(folder.path)).rejects.toThrow(UsageError);
+});
+
+test("a lock that was removed is renewed, one that was taken over is not", async () => {
+  await using folder = await temporaryFolder();
+  const file = join(folder.path, "lock");
+  const lock = await FolderLock.acquire(folder.path);
+  await rm(file);
+  await lock.renew();
+  await lock.verify();
+  await writeFile(file, JSON.stringify({ ...holder, pid: 4711 }));
+  await expect(lock.renew()).rejects.toThrow(/taken over by process 4711/);
+  await lock[Symbol.asyncDispose]();
 });
 
 test("a lock that was lost or taken over is noticed, and not removed from its new holder", async () => {

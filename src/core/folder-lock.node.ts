@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { link, open, readFile, rm, stat, utimes } from "node:fs/promises";
+import { link, open, readFile, readlink, rm, stat, utimes } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
@@ -19,6 +19,8 @@ const LockFile = z.object({
   host: z.string(),
   /** Tells the holder from a later process of the same number; "" where the system does not say. */
   processStart: z.string(),
+  /** In which namespace the pid is one; "" where the system does not say. */
+  pidNamespace: z.string().default(""),
   since: z.string(),
 });
 type LockFile = z.infer<typeof LockFile>;
@@ -36,7 +38,7 @@ export class FolderLock implements AsyncDisposable {
 
   private constructor(
     private readonly file: string,
-    private readonly token: string,
+    private readonly mine: LockFile,
   ) {
     this.#heartbeat = setInterval(() => {
       const now = new Date();
@@ -54,10 +56,11 @@ export class FolderLock implements AsyncDisposable {
       pid: process.pid,
       host: hostname(),
       processStart: await processStart(process.pid),
+      pidNamespace: await pidNamespace(),
       since: new Date().toISOString(),
     };
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      if (await createExclusively(file, mine)) return new FolderLock(file, mine.token);
+      if (await createExclusively(file, mine)) return new FolderLock(file, mine);
       const holder = await readLock(file);
       if (holder === undefined) continue; // Released in between.
       if (!(await isStale(file, holder))) throw held(file, holder);
@@ -69,17 +72,23 @@ export class FolderLock implements AsyncDisposable {
   /** Throws when the lock was taken away, e.g. because this computer slept: what follows must not be written. */
   async verify(): Promise<void> {
     const now = await readLock(this.file);
-    if (now?.token !== this.token)
+    if (now?.token !== this.mine.token)
       throw new UsageError(
         `${this.file}: expected to hold this lock, found ${now ? `it taken over by process ${now.pid} on ${now.host}` : "it removed"}; start again when nothing else writes to this folder`,
       );
+  }
+
+  /** Takes the lock again where it was removed and nobody else has it, and verifies it. */
+  async renew(): Promise<void> {
+    if ((await readLock(this.file)) === undefined) await createExclusively(this.file, this.mine);
+    await this.verify();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#released) return;
     this.#released = true;
     clearInterval(this.#heartbeat);
-    if ((await readLock(this.file))?.token === this.token) await rm(this.file, { force: true });
+    if ((await readLock(this.file))?.token === this.mine.token) await rm(this.file, { force: true });
   }
 }
 
@@ -99,25 +108,60 @@ async function createExclusively(file: string, contents: LockFile): Promise<bool
     await link(draft, file);
     return true;
   } catch (e) {
-    if ((e as NodeJS.ErrnoException).code === "EEXIST") return false;
-    throw e;
+    const code = codeOf(e);
+    if (code === "EEXIST") return false;
+    if (!LINKLESS.has(code)) throw e;
+    return await createInPlace(file, contents);
   } finally {
     await rm(draft, { force: true });
   }
 }
 
-async function readLock(file: string): Promise<LockFile | undefined> {
+/** What systems answer that have no hard links. */
+const LINKLESS: ReadonlySet<string | undefined> = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"]);
+
+const codeOf = (e: unknown): string | undefined => (e as NodeJS.ErrnoException).code;
+
+/** Where there are no hard links the lock is empty for a moment: an empty one is judged by its age. */
+async function createInPlace(file: string, contents: LockFile): Promise<boolean> {
   try {
-    return LockFile.parse(JSON.parse(await readFile(file, "utf8")));
+    await using handle = await open(file, "wx");
+    await handle.writeFile(JSON.stringify(contents));
+    return true;
   } catch (e) {
-    if ((e as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    // Locks appear whole, so this is damage. Its holder cannot be told; its age alone decides.
-    return { token: "", pid: 0, host: "?", processStart: "", since: "an unknown time" };
+    if (codeOf(e) === "EEXIST") return false;
+    throw e;
+  }
+}
+
+/** undefined where there is none. Throws a UsageError for something of that name that is not ours to remove. */
+async function readLock(file: string): Promise<LockFile | undefined> {
+  let text: string;
+  try {
+    text = await readFile(file, "utf8");
+  } catch (e) {
+    if (codeOf(e) === "ENOENT") return undefined;
+    throw new UsageError(`${file}: expected a lock file of internvl, found ${codeOf(e)}; move it away`, {
+      cause: e,
+    });
+  }
+  if (text !== "" && !text.startsWith("{"))
+    throw new UsageError(`${file}: expected a lock file of internvl, found another file; move it away`);
+  try {
+    return LockFile.parse(JSON.parse(text));
+  } catch {
+    // Its holder cannot be told; its age alone decides.
+    return {
+      ...{ token: "", pid: 0, host: "?" },
+      ...{ processStart: "", pidNamespace: "", since: "an unknown time" },
+    };
   }
 }
 
 async function isStale(file: string, holder: LockFile): Promise<boolean> {
   if (holder.host !== hostname()) return isSilent(file);
+  // A container of this host: its numbers mean nothing here.
+  if (holder.pidNamespace !== "" && holder.pidNamespace !== (await pidNamespace())) return isSilent(file);
   try {
     process.kill(holder.pid, 0);
   } catch (e) {
@@ -143,8 +187,13 @@ async function takeOver(file: string, stale: LockFile): Promise<void> {
   try {
     await link(file, name);
   } catch (e) {
-    const { code } = e as NodeJS.ErrnoException;
+    const code = codeOf(e);
     if (code === "ENOENT") return;
+    if (LINKLESS.has(code)) {
+      // Two that take over in the same moment are not kept apart here.
+      if ((await readLock(file))?.token === stale.token) await rm(file, { force: true });
+      return;
+    }
     if (code !== "EEXIST") throw e;
     const other = await stat(name).catch(() => undefined);
     // Making the name set this time; after so long, whoever made it died over it.
@@ -158,6 +207,9 @@ async function takeOver(file: string, stale: LockFile): Promise<void> {
     await rm(name, { force: true });
   }
 }
+
+/** Where the numbers of processes mean what they mean to this one; "" where the system does not say. */
+const pidNamespace = (): Promise<string> => readlink("/proc/self/ns/pid").catch(() => "");
 
 /** Boot and start time of a process on Linux; "" elsewhere or when there is none. */
 async function processStart(pid: number): Promise<string> {

@@ -68,11 +68,14 @@ export function checkBatchOptions(options: BatchOptions): void {
   for (const [language, weight] of tables.flatMap((table) => Object.entries(table ?? {})))
     if (!(weight >= 0 && weight < Number.POSITIVE_INFINITY))
       problems.push(`languages.${language}: expected a number from 0, found ${weight}`);
-  const silent = items.filter((item) => item.weight > 0 && !tables.every((table) => hasCaption(item, table)));
-  if (silent.length > 0)
+  for (const [i, table] of tables.entries()) {
+    const silent = items.filter((item) => item.weight > 0 && !hasCaption(item, table));
+    if (silent.length === 0) continue;
+    const which = tables.length > 1 ? `languages[${i}]` : "languages";
     problems.push(
-      `languages: expected a caption to draw for every picture, found none for ${silent.length} of ${items.length} (first: ${silent[0]!.image}); give "*" a weight or leave those pictures out`,
+      `${which}: expected a caption to draw for every picture, found none for ${silent.length} of ${items.length} (first: ${silent[0]!.image}); give "*" a weight or leave those pictures out`,
     );
+  }
   const total = items.reduce((sum, item) => sum + item.weight, 0);
   if (total + 1e-9 < options.batchSize)
     problems.push(

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { Rng } from "../core/rng.ts";
-import { captionTables, drawCaption, hasCaption } from "./captions.ts";
+import { captionTables, drawCaption, hasCaption, languageShares } from "./captions.ts";
 import type { ManifestItem } from "./manifest.ts";
 
 const item = (captions: Record<string, string[]>): ManifestItem => ({
@@ -44,6 +44,15 @@ test("no table or one table is one caption, a list of tables one caption each", 
   expect(captionTables(undefined)).toEqual([undefined]);
   expect(captionTables({ en: 1 })).toEqual([{ en: 1 }]);
   expect(captionTables([{ en: 1 }, { de: 1 }])).toEqual([{ en: 1 }, { de: 1 }]);
+});
+
+test("each table gives one caption, however large its weights are", () => {
+  const shares = (tables: Parameters<typeof languageShares>[1]) =>
+    Object.fromEntries(languageShares(["en", "de", "fr"], tables));
+  expect(shares(undefined)).toEqual({ en: 1 / 3, de: 1 / 3, fr: 1 / 3 });
+  expect(shares({ en: 3, "*": 0.5 })).toEqual({ en: 0.75, de: 0.125, fr: 0.125 });
+  expect(shares([{ en: 1 }, { de: 1000 }])).toEqual({ en: 1, de: 1, fr: 0 });
+  expect(shares([{ ja: 1 }])).toEqual({ en: 0, de: 0, fr: 0 });
 });
 
 test("says whether anything can be drawn", () => {

@@ -15,7 +15,7 @@ export function captionTables(
 }
 
 /** How often a language is drawn by a table. */
-export const weightOf = (table: LanguageWeights | undefined, language: string): number =>
+const weightOf = (table: LanguageWeights | undefined, language: string): number =>
   table === undefined ? 1 : (own(table, language) ?? own(table, EVERY_OTHER) ?? 0);
 
 const EVERY_OTHER = "*";
@@ -28,6 +28,20 @@ function drawable(
   return Object.entries(item.captions)
     .map(([language, texts]): [readonly string[], number] => [texts, weightOf(table, language)])
     .filter(([, weight]) => weight > 0);
+}
+
+/** How many captions of each of an item's languages a step draws on average. */
+export function languageShares(
+  present: readonly string[],
+  languages: CaptionTables | undefined,
+): ReadonlyMap<string, number> {
+  const shares = new Map(present.map((language) => [language, 0]));
+  for (const table of captionTables(languages)) {
+    const total = present.reduce((sum, language) => sum + weightOf(table, language), 0);
+    for (const language of present)
+      if (total > 0) shares.set(language, shares.get(language)! + weightOf(table, language) / total);
+  }
+  return shares;
 }
 
 const own = (table: LanguageWeights, key: string): number | undefined =>

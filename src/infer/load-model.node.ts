@@ -8,13 +8,7 @@ import { CheckpointError, ConfigError, UsageError } from "../core/errors.ts";
 import { InternVLC, InternVLConfig } from "../models/internvl_c.ts";
 import { interpolatePositions } from "../models/interpolate-positions.ts";
 import { publishedModel } from "../models/names.ts";
-import {
-  applyPrecision,
-  isQuantizedPrecision,
-  type Precision,
-  QUANTIZED_PRECISIONS,
-  quantizeTree,
-} from "../models/precision.ts";
+import { applyPrecision, type Precision, QUANTIZED_PRECISIONS, quantizeTree } from "../models/precision.ts";
 import { modules, parameters } from "../nn/module.ts";
 import { Int8Linear } from "../nn/quantized.ts";
 import { createRuntime } from "../runtime/ort.node.ts";
@@ -64,7 +58,7 @@ export async function openModel(path: string, options: LoadOptions = {}): Promis
   const model = new InternVLC(cfg);
   const stored = Extra.parse(opened.config ?? {}).precision;
   if (stored) {
-    if (options.precision !== stored && isQuantizedPrecision(options.precision))
+    if (options.precision !== undefined && ![stored, "f32"].includes(options.precision))
       throw new UsageError(
         `${path}: its weights are stored as ${stored} and cannot become ${options.precision}; leave the precision out`,
       );
@@ -170,7 +164,8 @@ async function fingerprint(
   const hash = createHash("sha256");
   for (const [key, source] of weights) {
     hash.update(`${key} ${source.dtype} [${source.shape}]`);
-    if (source.shape.length <= 1) {
+    // Scales are made with their codes: reading them would quantise every layer once more.
+    if (source.shape.length <= 1 && !key.endsWith(".scales")) {
       const tensor: HostTensor = await opened.checkpoint.read(source);
       hash.update(new Uint8Array(tensor.data.buffer, tensor.data.byteOffset, tensor.data.byteLength));
     }

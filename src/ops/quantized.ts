@@ -54,15 +54,16 @@ const LARGEST_CODE = 127;
 
 /**
  * x·W for a weight of 8 bits with one scale per output: x f32 [.., K], codes i8 [K, N], scales f32 [N]. Each row of x
- * is rounded to 8 bits by its own largest magnitude; products and sums are exact integers. On x86 without VNNI the
- * kernels' sums of pairs saturate: see infer/check-int8.ts.
+ * is rounded to 8 bits by its own largest magnitude; products and sums are exact integers. A NaN in x becomes a number.
+ * On x86 without VNNI the kernels' sums of pairs saturate: see infer/check-int8.ts.
  */
 export const matmulInt8: Op<[x: Tensor, codes: Tensor, scales: Tensor]> = defineOp({
   name: "matmul_int8",
   infer([x, codes, scales]) {
     const [K, N] = codes.shape;
+    const types = `${x.dtype} ${codes.dtype} ${scales.dtype}`;
     const fits =
-      codes.rank === 2 && codes.dtype === "i8" && x.shape[x.rank - 1] === K && `${scales.shape}` === `${N}`;
+      codes.rank === 2 && types === "f32 i8 f32" && x.shape[x.rank - 1] === K && `${scales.shape}` === `${N}`;
     if (!fits)
       throw new ShapeError(
         `matmul_int8: x [.., K], codes i8 [K, N] and scales [N] are expected, found ${x}, ${codes} and ${scales}`,

@@ -153,7 +153,7 @@ describe("any text", () => {
 });
 
 describe("word by word", () => {
-  const letter = fc.constantFrom("a", "b", "c", "d", " ", "é");
+  const letter = fc.constantFrom("a", "b", "c", "d", " ", "é", "▁");
   const text = fc.array(letter, { maxLength: 24 }).map((l) => l.join(""));
   /** Pieces as a trainer makes them: spaces only in front. "d" is in no piece. */
   const own = fc
@@ -164,19 +164,31 @@ describe("word by word", () => {
         .filter((p) => p.length > 1),
       { maxLength: 30 },
     )
-    .map((pieces) => ["▁", "a", "b", "c", ...new Set(pieces)].map((p, i) => piece(p, -i)));
+    .map((pieces) =>
+      ["▁", "a", "b", "c", ...new Set(pieces)].map((p, i) =>
+        piece(p, -i, i % 7 === 6 ? "user_defined" : "normal"),
+      ),
+    );
+  const flags = fc.record({
+    byteFallback: fc.boolean(),
+    dummyPrefix: fc.boolean(),
+    removeExtraWhitespaces: fc.boolean(),
+  });
   /** A piece that no text makes, of a kind with which texts are merged whole. */
   const whole = piece("\u0001\u0002", -1, "unused");
 
   it("gives the ids of the whole text, first and kept", () => {
     fc.assert(
-      fc.property(own, fc.array(text, { maxLength: 4 }), fc.boolean(), (pieces, texts, byteFallback) => {
-        const [wordwise, reference] = [
-          bpe(pieces, { byteFallback }),
-          bpe([...pieces, whole], { byteFallback }),
-        ];
-        for (const t of [...texts, ...texts]) expect(wordwise.encode(t)).toEqual(reference.encode(t));
-      }),
+      fc.property(
+        own,
+        fc.array(text, { maxLength: 4 }),
+        flags,
+        (pieces, texts, { dummyPrefix, ...model }) => {
+          const [wordwise, reference] = [bpe(pieces, model), bpe([...pieces, whole], model)];
+          for (const t of [...texts, ...texts])
+            expect(wordwise.encode(t, { dummyPrefix })).toEqual(reference.encode(t, { dummyPrefix }));
+        },
+      ),
     );
   });
 

@@ -5,9 +5,12 @@ import { decodeUtf8 } from "./utf8.ts";
 
 const utf8 = new TextEncoder();
 
-/** Words whose ids are kept, and the longest of them in UTF-16 units. */
+/**
+ * Words whose ids are kept, and the longest of them in UTF-16 units: V8 copies slices of up to 12, a longer one would
+ * keep its whole text in memory.
+ */
 const KEPT_WORDS = 20_000;
-const KEPT_LENGTH = 32;
+const KEPT_LENGTH = 12;
 
 /** A piece that reaches over the beginning of a word. */
 const OVER_WORDS = new RegExp(`[^${SPACE}]${SPACE}`);

@@ -289,7 +289,7 @@ export class ContrastiveRun {
   async #save(trainer: Trainer): Promise<void> {
     const { output, recipe, identity, lock } = this.#parts;
     const state = await trainer.state();
-    await lock.verify();
+    await lock.renew();
     await saveState(join(output, CHECKPOINTS), this.#step, state, identity, recipe.keep_checkpoints);
     this.#savedStep = this.#step;
   }

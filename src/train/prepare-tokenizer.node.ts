@@ -1,6 +1,6 @@
 import { readdir, readFile, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { captionTables, weightOf } from "../data/captions.ts";
+import { languageShares } from "../data/captions.ts";
 import type { ManifestItem } from "../data/manifest.ts";
 import { trainBpe } from "../text/bpe-trainer.ts";
 import { TEXT_PREFIX } from "../text/clip-text.ts";
@@ -70,12 +70,12 @@ function* weightedCaptions(
   items: readonly ManifestItem[],
   languages: Recipe["data"]["languages"],
 ): Generator<[text: string, count: number]> {
-  const tables = captionTables(languages);
   const texts = new Map<string, Map<string, number>>();
   let total = 0;
-  for (const { captions } of items)
+  for (const { captions } of items) {
+    const shares = languageShares(Object.keys(captions), languages);
     for (const [language, list] of Object.entries(captions)) {
-      const weight = tables.reduce((sum, table) => sum + weightOf(table, language), 0);
+      const weight = shares.get(language)!;
       if (weight === 0) continue;
       const counts = texts.get(language) ?? new Map<string, number>();
       for (const caption of list) {
@@ -85,6 +85,7 @@ function* weightedCaptions(
       }
       texts.set(language, counts);
     }
+  }
   for (const counts of texts.values())
     for (const [text, weight] of counts) yield [text, Math.max(1, Math.round((weight / total) * UNITS))];
 }

@@ -51,7 +51,11 @@ const fields = z.strictObject({
      * How often captions of each language are drawn; "*" stands for the rest. Absent: all alike. A list of tables
      * draws a caption of each picture by each table, and the loss is their mean.
      */
-    languages: z.union([languageTable, z.array(languageTable).min(1)]).optional(),
+    languages: z
+      .union([languageTable, z.array(languageTable).min(1)], {
+        error: 'expected a table such as { "en": 2, "*": 1 } with numbers from 0, or a list of such tables',
+      })
+      .optional(),
     /** Probability of a language's first caption, which names the thing; the others share the rest. */
     first_caption_share: share.default(0),
     augmentation: z
