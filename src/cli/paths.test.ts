@@ -19,6 +19,9 @@ test("the environment names another index and model; the gallery's index is apar
   const env = { HOME: "/home/a", INTERNVL_INDEX: "/i", INTERNVL_MODEL: "/m" };
   expect([defaultIndex(env, "linux"), defaultModel(env)]).toEqual(["/i", "/m"]);
   expect(defaultModel({})).toBe(SHIPPED_MODEL);
-  const places = [defaultIndex, galleryIndex, evalCache].map((place) => place({ HOME: "/home/a" }, "linux"));
-  expect(new Set(places).size).toBe(3);
+  const home = { HOME: "/home/a" };
+  const galleries = ["/one/gallery", "/two/gallery"].map((path) => galleryIndex(home, "linux", path));
+  const places = [defaultIndex(home, "linux"), evalCache(home, "linux"), ...galleries];
+  expect(new Set(places).size).toBe(4);
+  expect(galleryIndex(home, "linux", "/one/gallery")).toBe(galleries[0]);
 });

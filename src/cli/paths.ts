@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -30,9 +31,18 @@ function userData(env: Environment, platform: NodeJS.Platform): string {
 export const defaultIndex = (env: Environment, platform: NodeJS.Platform = process.platform): string =>
   env.INTERNVL_INDEX || join(userData(env, platform), "index");
 
-/** The index of the shipped gallery, apart from the user's own: its pictures are nobody's search results. */
-export const galleryIndex = (env: Environment, platform: NodeJS.Platform = process.platform): string =>
-  join(userData(env, platform), "gallery-index");
+/**
+ * The index of a shipped gallery, apart from the user's own: its pictures are nobody's search results. Each clone or
+ * installation has its own, or two of them would show every picture twice.
+ */
+export function galleryIndex(
+  env: Environment,
+  platform: NodeJS.Platform = process.platform,
+  gallery = GALLERY,
+): string {
+  const digest = createHash("sha256").update(gallery).digest("hex").slice(0, 12);
+  return join(userData(env, platform), "galleries", digest);
+}
 
 /** Embeddings that an evaluation keeps for its next run. */
 export const evalCache = (env: Environment, platform: NodeJS.Platform = process.platform): string =>
