@@ -1,12 +1,10 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Rng } from "../src/core/rng.ts";
 import { loadEmbedder } from "../src/infer/load-model.node.ts";
 import { ImageIndex } from "../src/search/image-index.ts";
 import { ImageTable } from "../src/search/image-table.ts";
 import { rank } from "../src/search/ranking.ts";
+import { temporaryFolder } from "../test/temporary-folder.ts";
 import { type BenchContext, type BenchResult, Peer, pair } from "./pair.ts";
 
 const ROWS = 100_000;
@@ -17,11 +15,10 @@ const COMMIT = 20_000;
 
 /** 50 nearest of 100,000 embeddings, on disk and with their files' facts; against numpy over a matrix in memory. */
 export async function search({ python, rounds, versions }: BenchContext): Promise<BenchResult> {
-  const folder = await mkdtemp(join(tmpdir(), "bench-search-"));
-  let table: ImageTable | undefined;
+  await using folder = await temporaryFolder();
+  const table = await ImageTable.open(folder.path, "bench", WIDTH, "create");
   try {
     const rng = new Rng("bench");
-    table = await ImageTable.open(folder, "bench", WIDTH, "create");
     const queries: Float32Array[] = [];
     for (let from = 0; from < ROWS; from += COMMIT) {
       const rows = Array.from({ length: COMMIT }, (_, i) => {
@@ -40,15 +37,14 @@ export async function search({ python, rounds, versions }: BenchContext): Promis
     });
     await using _ = peer;
     const ours = async () => {
-      for (const query of queries) await rank(table!, query, { count: COUNT, where: undefined, exact: true });
+      for (const query of queries) await rank(table, query, { count: COUNT, where: undefined, exact: true });
     };
     return await pair("search-100k", ours, peer, rounds, {
       versions: `${versions}; ${version}`,
       note: `${QUERIES} exact queries; ours from disk with facts, the peer a matrix in memory; both choose their threads`,
     });
   } finally {
-    table?.close();
-    await rm(folder, { recursive: true });
+    table.close();
   }
 }
 
@@ -68,14 +64,10 @@ export async function indexGallery({
   await using _ = peer;
   let pictures = 0;
   const ours = async () => {
-    const folder = await mkdtemp(join(tmpdir(), "bench-index-"));
-    try {
-      await using index = await ImageIndex.open(folder, embedder);
-      await index.update(gallery);
-      pictures = (await index.stats()).images;
-    } finally {
-      await rm(folder, { recursive: true });
-    }
+    await using folder = await temporaryFolder();
+    await using index = await ImageIndex.open(folder.path, embedder);
+    await index.update(gallery);
+    pictures = (await index.stats()).images;
   };
   const result = await pair("index-gallery", ours, peer, rounds, { versions: `${versions}; ${version}` });
   return {

@@ -2,6 +2,7 @@ import { f32, i64, sizeOf } from "../src/core/array.ts";
 import { Rng } from "../src/core/rng.ts";
 import { InternVLC, InternVLConfig } from "../src/models/internvl_c.ts";
 import { parameters } from "../src/nn/module.ts";
+import { STAGE1_ADAMW } from "../src/train/adamw.ts";
 import { buildContrastiveStep } from "../src/train/contrastive-step.ts";
 import { initialize } from "../src/train/initialize.ts";
 import { initialState, Trainer } from "../src/train/trainer.ts";
@@ -11,7 +12,6 @@ const BATCH = 32;
 const EMBED = 384;
 const VISION = { size: 64, patch: 8, width: 384, heads: 6, hidden: 1536, layers: 12 };
 const TEXT = { vocab: 16000, width: 384, heads: 6, hidden: 1024, layers: 12, length: 32 };
-const BETAS = [0.9, 0.95] as const;
 
 /** ViT-S (65 tokens) and a LLaMA text tower of its width and depth, batch 32: one whole training step. */
 async function trainStep(autocast: boolean, { runtime, python, threads, rounds, versions }: BenchContext) {
@@ -42,17 +42,14 @@ async function trainStep(autocast: boolean, { runtime, python, threads, rounds, 
   const step = buildContrastiveStep(model, {
     batchSize: BATCH,
     images: "normalised",
-    betas: BETAS,
-    epsilon: 1e-8,
-    maxGradNorm: 1,
-    weightDecay: 0.1,
+    ...STAGE1_ADAMW,
     groups: [{ name: "all", match: ["*"] }],
   });
   const rng = new Rng("bench");
   await using trainer = await Trainer.create(runtime, step, {
     state: initialState(step, initialize(parameters(model), rng)),
     frozen: new Map(),
-    betas: BETAS,
+    betas: STAGE1_ADAMW.betas,
   });
   const shape = [BATCH, 3, VISION.size, VISION.size];
   const inputs = {

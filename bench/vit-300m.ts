@@ -1,8 +1,9 @@
 import { f32, type HostTensor, sizeOf } from "../src/core/array.ts";
+import type { Precision, QuantizedPrecision } from "../src/core/precisions.ts";
 import { Rng } from "../src/core/rng.ts";
 import { input } from "../src/graph/tensor.ts";
 import { InternVisionModel, VisionConfig } from "../src/models/intern_vit.ts";
-import { applyPrecision, type Precision, type QuantizedPrecision } from "../src/models/precision.ts";
+import { applyPrecision } from "../src/models/precision.ts";
 import { parameters } from "../src/nn/module.ts";
 import { emit } from "../src/onnx/emit.ts";
 import { fuse } from "../src/onnx/fuse.ts";

@@ -15,6 +15,7 @@ export {
   ShapeError,
   UsageError,
 } from "./core/errors.ts";
+export type { Precision } from "./core/precisions.ts";
 export { readManifest, writeManifest } from "./data/manifest.node.ts";
 export type { ManifestItem, ManifestLine } from "./data/manifest.ts";
 export { evaluateClassification } from "./eval/classification.ts";
@@ -24,7 +25,6 @@ export { CONCEPT_PROTOCOL, evaluateRetrieval, PUBLISHED_PROTOCOL } from "./eval/
 export { ZeroShotClassifier } from "./eval/zero-shot-classifier.ts";
 export type { Embedder } from "./infer/embedder.ts";
 export { type LoadOptions, loadEmbedder } from "./infer/load-model.node.ts";
-export type { Precision } from "./models/precision.ts";
 export { ImageIndex } from "./search/image-index.ts";
 export type { SearchQuery, SearchResult, UpdateOptions } from "./search/types.ts";
 export { openLibrary } from "./server/library.ts";

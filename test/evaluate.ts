@@ -1,5 +1,5 @@
-import type { HostTensor } from "../src/core/array.ts";
-import type { Rng } from "../src/core/rng.ts";
+import { f32, type HostTensor, sizeOf } from "../src/core/array.ts";
+import { Rng } from "../src/core/rng.ts";
 import type { Param, Tensor } from "../src/graph/tensor.ts";
 import { type EmitOptions, emit } from "../src/onnx/emit.ts";
 import type { Runtime } from "../src/runtime/runtime.ts";
@@ -40,3 +40,12 @@ export function randomWeights(params: ReadonlyMap<string, Param>, rng: Rng): Map
   }
   return weights;
 }
+
+/** Normal numbers drawn from a name. */
+export const normals = (name: string, shape: number[]): HostTensor<"f32"> => {
+  const rng = new Rng(name);
+  return f32(
+    shape,
+    Float32Array.from({ length: sizeOf(shape) }, () => rng.normal()),
+  );
+};

@@ -5,22 +5,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy
 import torch
-from models import Pool, ViT
-from PIL import Image
+from models import Pool, ViT, settle
 from serve import serve
+from squares import load_square
 
 
 def prepare(case):
-    torch.manual_seed(0)
-    torch.set_num_threads(case["threads"])
+    settle(case)
     vision = ViT(case["size"], case["patch"], case["width"], case["heads"], case["hidden"], case["layers"]).eval()
     pool = Pool(case["width"], case["heads"], case["embed"]).eval()
     threads = ThreadPoolExecutor(case["threads"])
 
     def load(path):
-        with Image.open(path) as image:
-            square = image.convert("RGB").resize((case["size"],) * 2, Image.Resampling.BICUBIC)
-        return torch.from_numpy(numpy.array(square)).permute(2, 0, 1)
+        return torch.from_numpy(load_square(path, case["size"])).permute(2, 0, 1)
 
     def run():
         paths = sorted(str(p) for p in pathlib.Path(case["folder"]).rglob("*.webp"))

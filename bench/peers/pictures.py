@@ -1,19 +1,14 @@
-"""JPEG files to squares of pixels, as the models' own preprocessing does it: Pillow, bicubic, in threads."""
+"""JPEG files to squares of pixels, in threads."""
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy
 import PIL
-from PIL import Image
 from serve import serve
+from squares import load_square
 
 
 def prepare(case):
-    def load(path):
-        with Image.open(path) as image:
-            return numpy.asarray(image.convert("RGB").resize((case["size"],) * 2, Image.Resampling.BICUBIC))
-
     pool = ThreadPoolExecutor(case["threads"])
-    return lambda: list(pool.map(load, case["paths"]))
+    return lambda: list(pool.map(lambda path: load_square(path, case["size"]), case["paths"]))
 
 
 serve(prepare, PIL)

@@ -1,4 +1,4 @@
-"""Reads a case as a line of JSON, then runs it each time a line comes in on standard input and answers with its seconds: the other half of a pair."""
+"""The other half of a pair: reads a case as a line of JSON, then runs it for every line and answers with its seconds."""
 import json
 import sys
 import time

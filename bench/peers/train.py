@@ -1,13 +1,12 @@
 """A contrastive training step: forward, backward, clipping and AdamW; f32 or bf16 autocast."""
 import torch
 import torch.nn.functional as F
-from models import Llama, Pool, ViT
+from models import Llama, Pool, ViT, settle
 from serve import serve
 
 
 def prepare(case):
-    torch.manual_seed(0)
-    torch.set_num_threads(case["threads"])
+    settle(case)
     v, t = case["vision"], case["text"]
     vision = ViT(v["size"], v["patch"], v["width"], v["heads"], v["hidden"], v["layers"])
     pool = Pool(v["width"], v["heads"], case["embed"])

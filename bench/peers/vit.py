@@ -1,12 +1,11 @@
 """A vision tower's forward pass: dtype "f32" or "bf16", compiled or not."""
 import torch
-from models import ViT
+from models import ViT, settle
 from serve import serve
 
 
 def prepare(case):
-    torch.manual_seed(0)
-    torch.set_num_threads(case["threads"])
+    settle(case)
     dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[case["dtype"]]
     model = ViT(case["size"], case["patch"], case["width"], case["heads"], case["hidden"], case["layers"])
     model = model.eval().to(dtype)

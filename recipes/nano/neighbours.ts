@@ -229,17 +229,15 @@ function rings(wordnet: Wordnet, synset: Synset, size: (offset: string) => numbe
 }
 
 /** All hyponyms, the nearest first. */
-function descendants({ synsets }: Wordnet, of: readonly Synset[]): Synset[] {
-  const found = new Set(of);
-  for (const at of found) for (const below of at.below) found.add(synsets.get(below)!);
-  return [...found].slice(of.length);
-}
+const descendants = (wordnet: Wordnet, of: readonly Synset[]): Synset[] => reach(wordnet, of, "below");
 
 /** All hypernyms, the nearest first. */
-function ancestors({ synsets }: Wordnet, of: Synset): Synset[] {
-  const found = new Set([of]);
-  for (const at of found) for (const above of at.above) found.add(synsets.get(above)!);
-  return [...found].slice(1);
+const ancestors = (wordnet: Wordnet, of: Synset): Synset[] => reach(wordnet, [of], "above");
+
+function reach({ synsets }: Wordnet, of: readonly Synset[], way: "above" | "below"): Synset[] {
+  const found = new Set(of);
+  for (const at of found) for (const next of at[way]) found.add(synsets.get(next)!);
+  return [...found].slice(of.length);
 }
 
 /** Meanings and words not for a data set that children's pictures are part of. */

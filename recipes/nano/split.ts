@@ -33,18 +33,18 @@ export function hash01(seed: number, name: string): number {
  * another family of the same group stays in training, so that the concept is known.
  */
 export function splitPictures(pictures: readonly Splittable[], seed: number): ReadonlyMap<string, Split> {
+  const isHeld = (name: string) => hash01(seed, name) < HELD_OUT;
   const cluster = clusterGroups(pictures.filter((p) => !p.surplus));
   const result = new Map<string, Split>();
   const drawn = new Map<string, Set<string>>(); // group -> families
   const unheld: Splittable[] = [];
   for (const picture of pictures) {
     if (picture.surplus) {
-      if (hash01(seed, `picture:${picture.id}`) < HELD_OUT) result.set(picture.id, "heldout-surplus");
+      if (isHeld(`picture:${picture.id}`)) result.set(picture.id, "heldout-surplus");
       continue;
     }
     const emoji = isEmojiLike(picture.group);
-    const concept = emoji ? `concept:${cluster.get(picture.group)!}` : `picture:${picture.id}`;
-    const held = hash01(seed, concept) < HELD_OUT;
+    const held = isHeld(emoji ? `concept:${cluster.get(picture.group)!}` : `picture:${picture.id}`);
     result.set(picture.id, held ? "heldout-concepts" : "train");
     if (held || !emoji) continue;
     unheld.push(picture);
@@ -52,10 +52,10 @@ export function splitPictures(pictures: readonly Splittable[], seed: number): Re
     drawn.set(picture.group, families.add(picture.family));
   }
   for (const picture of unheld) {
-    const score = (family: string) => hash01(seed, `drawing:${cluster.get(picture.group)!}:${family}`);
+    const without = (family: string) => isHeld(`drawing:${cluster.get(picture.group)!}:${family}`);
     const families = [...drawn.get(picture.group)!];
-    const known = families.some((family) => score(family) >= HELD_OUT);
-    if (known && score(picture.family) < HELD_OUT) result.set(picture.id, "heldout-drawings");
+    const known = families.some((family) => !without(family));
+    if (known && without(picture.family)) result.set(picture.id, "heldout-drawings");
   }
   return result;
 }

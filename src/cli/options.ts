@@ -1,6 +1,6 @@
 import { InvalidArgumentError, Option } from "commander";
+import { PRECISIONS, type Precision } from "../core/precisions.ts";
 import type { Embedder } from "../infer/embedder.ts";
-import type { Precision } from "../models/precision.ts";
 import type { Context } from "./context.ts";
 import { defaultIndex, defaultModel } from "./paths.ts";
 
@@ -58,8 +58,6 @@ export const openModel = (
     ...(threads === undefined ? {} : { threads }),
     ...(precision === undefined ? {} : { precision }),
   });
-
-const PRECISIONS = ["f32", "f16", "bf16", "w8", "w4", "w8a8"] as const satisfies readonly Precision[];
 
 export const precisionOption = (): Option =>
   new Option(

@@ -25,6 +25,21 @@ const LockFile = z.object({
 });
 type LockFile = z.infer<typeof LockFile>;
 
+/** The holder of a damaged lock: its age alone decides. */
+const UNKNOWN_HOLDER: LockFile = {
+  token: "",
+  pid: 0,
+  host: "?",
+  processStart: "",
+  pidNamespace: "",
+  since: "an unknown time",
+};
+
+/** What systems answer that have no hard links. */
+const LINKLESS: ReadonlySet<string | undefined> = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"]);
+
+const codeOf = (e: unknown): string | undefined => (e as NodeJS.ErrnoException).code;
+
 /** Another process is writing to the folder; it may be done in a moment. */
 export class LockHeldError extends UsageError {}
 
@@ -117,11 +132,6 @@ async function createExclusively(file: string, contents: LockFile): Promise<bool
   }
 }
 
-/** What systems answer that have no hard links. */
-const LINKLESS: ReadonlySet<string | undefined> = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"]);
-
-const codeOf = (e: unknown): string | undefined => (e as NodeJS.ErrnoException).code;
-
 /** Where there are no hard links the lock is empty for a moment: an empty one is judged by its age. */
 async function createInPlace(file: string, contents: LockFile): Promise<boolean> {
   try {
@@ -150,11 +160,7 @@ async function readLock(file: string): Promise<LockFile | undefined> {
   try {
     return LockFile.parse(JSON.parse(text));
   } catch {
-    // Its holder cannot be told; its age alone decides.
-    return {
-      ...{ token: "", pid: 0, host: "?" },
-      ...{ processStart: "", pidNamespace: "", since: "an unknown time" },
-    };
+    return UNKNOWN_HOLDER;
   }
 }
 
@@ -165,7 +171,7 @@ async function isStale(file: string, holder: LockFile): Promise<boolean> {
   try {
     process.kill(holder.pid, 0);
   } catch (e) {
-    if ((e as NodeJS.ErrnoException).code === "ESRCH") return true;
+    if (codeOf(e) === "ESRCH") return true;
   }
   const start = await processStart(holder.pid);
   // A process of that number lives, and nothing tells whether it is the same.

@@ -11,6 +11,7 @@ import { parameters } from "../nn/module.ts";
 import { emit } from "../onnx/emit.ts";
 import { createRuntime } from "../runtime/ort.node.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+import { STAGE1_ADAMW } from "../train/adamw.ts";
 import { buildContrastiveStep } from "../train/contrastive-step.ts";
 import { initialState, Trainer } from "../train/trainer.ts";
 import type { Checkpoint } from "../weights/checkpoint.ts";
@@ -226,7 +227,6 @@ function outputsOf({ model }: LoadedModel, feeds: Record<string, HostTensor>, ex
 const STAGE1_WEIGHT = "stage1.after5.";
 const STEPS = 5;
 const LEARNING_RATE = 1e-3;
-const BETAS = [0.9, 0.95] as const;
 
 /** The case's training: five AdamW steps on the one batch, everything trained. */
 async function trainFiveSteps(
@@ -238,10 +238,7 @@ async function trainFiveSteps(
   const step = buildContrastiveStep(model, {
     batchSize: feeds.pixels!.shape[0]!,
     images: "normalised",
-    betas: BETAS,
-    epsilon: 1e-8,
-    maxGradNorm: 1,
-    weightDecay: 0.1,
+    ...STAGE1_ADAMW,
     groups: [{ name: "all", match: ["*"] }],
   });
   const start = new Map<string, HostTensor>();
@@ -249,7 +246,7 @@ async function trainFiveSteps(
   await using trainer = await Trainer.create(runtime, step, {
     state: initialState(step, start),
     frozen: new Map(),
-    betas: BETAS,
+    betas: STAGE1_ADAMW.betas,
   });
   const results = [];
   for (let i = 0; i < STEPS; i++)

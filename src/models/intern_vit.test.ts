@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { expectClose } from "../../test/close.ts";
-import { evaluate, randomWeights } from "../../test/evaluate.ts";
+import { evaluate, normals, randomWeights } from "../../test/evaluate.ts";
 import { f32, type HostTensor, i64, sizeOf, toF32 } from "../core/array.ts";
 import { IMAGENET_MEAN, IMAGENET_STD } from "../core/imagenet.ts";
 import { Rng } from "../core/rng.ts";
@@ -30,15 +30,8 @@ beforeAll(async () => {
 });
 afterAll(() => runtime[Symbol.asyncDispose]());
 
-const random = (name: string, shape: number[]) => {
-  const rng = new Rng(name);
-  return f32(
-    shape,
-    Float32Array.from({ length: sizeOf(shape) }, () => rng.normal()),
-  );
-};
 const pixels = input("pixels", "f32", [2, 3, 12, 12]);
-const feeds: Record<string, HostTensor> = { pixels: random("pixels", [2, 3, 12, 12]) };
+const feeds: Record<string, HostTensor> = { pixels: normals("pixels", [2, 3, 12, 12]) };
 const run = (outputs: Parameters<typeof evaluate>[1], more: Record<string, HostTensor> = {}) =>
   evaluate(runtime, outputs, { feeds: { ...feeds, ...more }, weights });
 
@@ -154,7 +147,7 @@ test("force_image_size makes the position table of that size and takes such pict
   const result = await evaluate(
     runtime,
     { y },
-    { feeds: { pixels: random("large", [1, 3, 20, 20]) }, weights: resized },
+    { feeds: { pixels: normals("large", [1, 3, 20, 20]) }, weights: resized },
   );
   expect(result.y!.shape).toEqual([1, 6]);
   expect(() => large.encodeImage(pixels)).toThrow('dims "B C S S": S must be 20');

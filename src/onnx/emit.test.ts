@@ -2,9 +2,9 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { ModelProtoSchema } from "onnx-buf";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { expectClose } from "../../test/close.ts";
-import { evaluate, randomWeights } from "../../test/evaluate.ts";
+import { evaluate, normals, randomWeights } from "../../test/evaluate.ts";
 import { grad } from "../autodiff/index.ts";
-import { f32, type HostTensor, i64, sizeOf, toF32 } from "../core/array.ts";
+import { f32, i64, toF32 } from "../core/array.ts";
 import { ShapeError } from "../core/errors.ts";
 import { Rng } from "../core/rng.ts";
 import type { Shape } from "../core/shape.ts";
@@ -38,14 +38,6 @@ beforeAll(async () => {
 });
 afterAll(() => runtime[Symbol.asyncDispose]());
 
-const random = (name: string, shape: number[]): HostTensor => {
-  const rng = new Rng(name);
-  return f32(
-    shape,
-    Float32Array.from({ length: sizeOf(shape) }, () => rng.normal()),
-  );
-};
-
 const tiny = new InternVLC(
   InternVLConfig.parse({
     clip_embed_dim: 6,
@@ -73,7 +65,7 @@ describe("symbolic sizes", () => {
   /** Sizes such as 1+N, 2*B and B+B*N through every op that moves elements. */
   const build = (B: number | string, N: number | string): Record<string, Tensor> => {
     const x = input("x", "f32", [B, N, 4] as Shape);
-    const cls = expand(constant(random("cls", [1, 1, 4])), [B, 1, 4]);
+    const cls = expand(constant(normals("cls", [1, 1, 4])), [B, 1, 4]);
     const tokens = concat(cls, x, { axis: 1 }); // [B, 1+N, 4]
     const doubled = concat(tokens, neg(tokens), { axis: 0 }); // [2*B, 1+N, 4]
     const flat = reshape(doubled, [...flatSize(doubled.shape), 4]);
@@ -103,7 +95,7 @@ describe("symbolic sizes", () => {
       [2, 5],
       [5, 2],
     ] as const) {
-      const feeds = { x: random(`x ${B} ${N}`, [B, N, 4]) };
+      const feeds = { x: normals(`x ${B} ${N}`, [B, N, 4]) };
       const expected = await evaluate(runtime, build(B, N), { feeds });
       const actual = await session.run(feeds);
       for (const [name, t] of Object.entries(expected))
@@ -120,7 +112,7 @@ describe("symbolic sizes", () => {
       used: sum(x),
     };
     const { positions, area, batch } = await evaluate(runtime, outputs, {
-      feeds: { x: random("x", [2, 3]) },
+      feeds: { x: normals("x", [2, 3]) },
     });
     expect(positions).toMatchObject({ shape: [3], data: BigInt64Array.of(0n, 1n, 2n) });
     expect([area!.data[0], batch!.data[0]]).toEqual([13n, 2n]);
@@ -130,7 +122,7 @@ describe("symbolic sizes", () => {
     const build = (batch: number | string) => ({
       y: tiny.encodeImage(input("pixels", "f32", [batch, 3, 12, 12])),
     });
-    const feeds = { pixels: random("pixels", [B, 3, 12, 12]) };
+    const feeds = { pixels: normals("pixels", [B, 3, 12, 12]) };
     const expected = await evaluate(runtime, build(B), { feeds, weights });
     const actual = await evaluate(runtime, build("B"), { feeds, weights });
     expectClose(toF32(actual.y!), toF32(expected.y!), { relative: 1e-6 });

@@ -10,6 +10,14 @@ export interface AdamWOptions {
   readonly maxGradNorm: number;
 }
 
+/** The paper's stage 1 (arXiv:2312.14238, appendix). Decay is of tensors of two dimensions or more. */
+export const STAGE1_ADAMW = {
+  betas: [0.9, 0.95],
+  epsilon: 1e-8,
+  maxGradNorm: 1,
+  weightDecay: 0.1,
+} as const satisfies AdamWOptions & { weightDecay: number };
+
 /** Values that change at every step, as scalars of the graph. */
 export interface StepScalars {
   /** 1 − β₁ᵗ and 1 − β₂ᵗ for step t = 1, 2, … */

@@ -1,11 +1,12 @@
 import { expect, test } from "vitest";
-import { normals, TINY_FEEDS, tinyModel, tinyWeights } from "../../test/invariants/tiny-model.ts";
+import { normals } from "../../test/evaluate.ts";
+import { TINY_FEEDS, tinyModel, tinyWeights } from "../../test/invariants/tiny-model.ts";
 import { type HostTensor, i64 } from "../core/array.ts";
 import { createRuntime } from "../runtime/ort.node.ts";
+import { STAGE1_ADAMW } from "./adamw.ts";
 import { buildContrastiveStep } from "./contrastive-step.ts";
 import { initialState, Trainer } from "./trainer.ts";
 
-const BETAS = [0.9, 0.95] as const;
 const B = 3;
 
 /** Loss and gradient norm of the first step. */
@@ -15,14 +16,15 @@ async function firstStep(texts: Readonly<Record<"ids" | "eos", HostTensor>>, cap
     batchSize: B,
     ...(captions && { captions }),
     images: "normalised",
-    betas: BETAS,
-    epsilon: 1e-8,
-    maxGradNorm: 1,
-    weightDecay: 0.1,
+    ...STAGE1_ADAMW,
     groups: [{ name: "all", match: ["*"] }],
   });
   const state = initialState(step, tinyWeights());
-  await using trainer = await Trainer.create(runtime, step, { state, frozen: new Map(), betas: BETAS });
+  await using trainer = await Trainer.create(runtime, step, {
+    state,
+    frozen: new Map(),
+    betas: STAGE1_ADAMW.betas,
+  });
   return await trainer.run({ images: normals("pixels", [B, 3, 28, 28]), ...texts }, { all: 1e-3 });
 }
 

@@ -1,8 +1,9 @@
 import { open, rename } from "node:fs/promises";
 import { join } from "node:path";
 import type { HostTensor } from "../core/array.ts";
+import { isQuantizedPrecision, type Precision } from "../core/precisions.ts";
 import { InternVLC, type InternVLConfig } from "../models/internvl_c.ts";
-import { applyPrecision, isQuantizedPrecision, type Precision } from "../models/precision.ts";
+import { applyPrecision } from "../models/precision.ts";
 import { parameters } from "../nn/module.ts";
 import type { TensorSource } from "../runtime/runtime.ts";
 import { castSource } from "../weights/cast.ts";

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { ConfigError } from "../core/errors.ts";
+import { PRECISIONS } from "../core/precisions.ts";
 import { InternVLConfig } from "../models/internvl_c.ts";
-import { PRECISIONS } from "../models/precision.ts";
+import { STAGE1_ADAMW } from "./adamw.ts";
 
 const positive = z.int().positive();
 const share = z.number().min(0).max(1);
@@ -77,10 +78,10 @@ const fields = z.strictObject({
   recompute: z.boolean().default(false),
   optimizer: z
     .strictObject({
-      betas: z.tuple([belowOne, belowOne]).default([0.9, 0.95]),
-      epsilon: z.number().positive().default(1e-8),
-      weight_decay: z.number().nonnegative().default(0.1),
-      max_grad_norm: z.number().positive().default(1),
+      betas: z.tuple([belowOne, belowOne]).default([...STAGE1_ADAMW.betas]),
+      epsilon: z.number().positive().default(STAGE1_ADAMW.epsilon),
+      weight_decay: z.number().nonnegative().default(STAGE1_ADAMW.weightDecay),
+      max_grad_norm: z.number().positive().default(STAGE1_ADAMW.maxGradNorm),
       groups: z
         .array(group)
         .min(1)

@@ -1,5 +1,6 @@
 import { f32, type HostTensor, hostTensor } from "../core/array.ts";
 import { CheckpointError, ShapeError } from "../core/errors.ts";
+import { findRange } from "./quantize.ts";
 
 /** The weight [N, K] of a linear layer in 8 bits, transposed: weight[n, k] is codes[k, n] · scales[n]. */
 export interface ChannelQuantized {
@@ -22,8 +23,10 @@ export function quantizeChannels(weight: HostTensor<"f32">, name = "the weight")
     throw new ShapeError(`quantizeChannels: expected ${name} as [N, K], found [${weight.shape}]`);
   const scales = new Float32Array(N);
   const inverses = new Float64Array(N);
+  const range = { low: 0, high: 0 };
   for (let n = 0; n < N; n++) {
-    const largest = largestMagnitude(weight.data, n * K, (n + 1) * K);
+    const poison = findRange(weight.data, n * K, (n + 1) * K, range);
+    const largest = Math.max(range.high, -range.low) + poison;
     if (!Number.isFinite(largest))
       throw new CheckpointError(
         `quantizeChannels: row ${n} of ${name} [${N}, ${K}] holds NaN or infinity; check the file`,
@@ -38,18 +41,6 @@ export function quantizeChannels(weight: HostTensor<"f32">, name = "the weight")
       for (let n = from; n < to; n++) codes[k * N + n] = Math.round(weight.data[n * K + k]! * inverses[n]!);
   }
   return { codes: hostTensor("i8", [K, N], codes), scales: f32([N], scales) };
-}
-
-/** NaN or infinity when one of the values is. */
-function largestMagnitude(values: Float32Array, begin: number, end: number): number {
-  let largest = 0;
-  let poison = 0;
-  for (let i = begin; i < end; i++) {
-    const magnitude = Math.abs(values[i]!);
-    poison += magnitude * 0;
-    if (magnitude > largest) largest = magnitude;
-  }
-  return largest + poison;
 }
 
 /** The weight [N, K] that is computed with, in f32. */

@@ -76,10 +76,13 @@ export function quantizeBlocks(weight: HostTensor<"f32">, options: QuantizeOptio
   };
 }
 
-/** One for all blocks: there are millions of them. */
-interface Fit {
+/** What weights reach, 0 included. One for all blocks: there are millions of them. */
+export interface Range {
   low: number;
   high: number;
+}
+
+interface Fit extends Range {
   scale: number;
   zero: number;
 }
@@ -98,8 +101,8 @@ function fitRange(weights: Float32Array, begin: number, end: number, bits: 4 | 8
   fit.zero = fit.scale > 0 ? Math.min(top, Math.round(-fit.low / fit.scale)) : 0;
 }
 
-/** The least and the largest of weights [begin, end) and 0, into `fit`; returns 0, or NaN when one is not finite. */
-function findRange(weights: Float32Array, begin: number, end: number, fit: Fit): number {
+/** The least and the largest of weights [begin, end) and 0, into `range`; returns 0, or NaN when one is not finite. */
+export function findRange(weights: Float32Array, begin: number, end: number, range: Range): number {
   let low = 0;
   let high = 0;
   let poison = 0;
@@ -109,8 +112,8 @@ function findRange(weights: Float32Array, begin: number, end: number, fit: Fit):
     if (w < low) low = w;
     else if (w > high) high = w;
   }
-  fit.low = low;
-  fit.high = high;
+  range.low = low;
+  range.high = high;
   return poison;
 }
 

@@ -4,14 +4,10 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { castFloat, type HostTensor, toF32 } from "../../src/core/array.ts";
 import { ConfigError } from "../../src/core/errors.ts";
+import type { Precision, QuantizedPrecision } from "../../src/core/precisions.ts";
 import { openModel } from "../../src/infer/load-model.node.ts";
 import type { InternVLC } from "../../src/models/internvl_c.ts";
-import {
-  applyPrecision,
-  type Precision,
-  QUANTIZATION,
-  type QuantizedPrecision,
-} from "../../src/models/precision.ts";
+import { applyPrecision, QUANTIZATION } from "../../src/models/precision.ts";
 import { parameters } from "../../src/nn/module.ts";
 import { createRuntime } from "../../src/runtime/ort.node.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";

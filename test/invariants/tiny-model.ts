@@ -1,9 +1,9 @@
-import { f32, type HostTensor, i64, sizeOf } from "../../src/core/array.ts";
+import { type HostTensor, i64 } from "../../src/core/array.ts";
 import { Rng } from "../../src/core/rng.ts";
 import { input } from "../../src/graph/tensor.ts";
 import { InternVLC, InternVLConfig } from "../../src/models/internvl_c.ts";
 import { parameters } from "../../src/nn/module.ts";
-import { randomWeights } from "../evaluate.ts";
+import { normals, randomWeights } from "../evaluate.ts";
 
 /** Four layers a tower, wide enough for blocks of 128 weights. */
 export const TINY_CONFIG = InternVLConfig.parse({
@@ -30,14 +30,6 @@ export const tinyModel = (): InternVLC => new InternVLC(TINY_CONFIG);
 
 export const tinyWeights = (): Map<string, HostTensor> =>
   randomWeights(parameters(tinyModel()), new Rng("tiny weights"));
-
-export const normals = (name: string, shape: number[]): HostTensor<"f32"> => {
-  const rng = new Rng(name);
-  return f32(
-    shape,
-    Float32Array.from({ length: sizeOf(shape) }, () => rng.normal()),
-  );
-};
 
 /** Three pictures and three texts of different lengths. */
 export const TINY_FEEDS: Readonly<Record<string, HostTensor>> = {
