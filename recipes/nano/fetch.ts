@@ -3,7 +3,7 @@
  *
  *     npx tsx recipes/nano/fetch.ts OUT_DIR [--without SOURCE,SOURCE]
  *
- * OUT_DIR gets downloads/, sources/, images/, manifest.jsonl, skipped.jsonl and SUMMARY.md. What is already
+ * OUT_DIR gets downloads/, sources/, images/, manifest.jsonl, text-pairs.jsonl, skipped.jsonl and SUMMARY.md. What is already
  * there is checked and not fetched or converted again.
  */
 import { mkdir, writeFile } from "node:fs/promises";
@@ -12,12 +12,17 @@ import { parseArgs } from "node:util";
 import { isUserError, UsageError } from "../../src/core/errors.ts";
 import { collect, obtainAll } from "./collect.ts";
 import { convertAll } from "./convert.ts";
+import { DICTIONARY, readDictionaries } from "./dictionaries.ts";
 import { addWords, makeManifest, writeJsonl } from "./manifest.ts";
 import type { Skipped } from "./picture.ts";
 import { SOURCES } from "./sources.ts";
 import { NANO_SEED } from "./split.ts";
 import { summarise } from "./summary.ts";
+import { makeTextPairs } from "./text-pairs.ts";
 import { readWordnet } from "./wordnet.ts";
+
+/** For `--without`: every dictionary. */
+const ALL_DICTIONARIES = "freedict";
 
 const USAGE = "usage: npx tsx recipes/nano/fetch.ts OUT_DIR [--without SOURCE,SOURCE]";
 
@@ -33,9 +38,12 @@ async function main(args: readonly string[]): Promise<void> {
   });
   const made = makeManifest(pictures, converted, NANO_SEED);
   const words = dirs.get("wordnet");
-  const lines = words === undefined ? made.lines : addWords(made.lines, await readWordnet(words));
+  const wordnet = words === undefined ? undefined : await readWordnet(words);
+  const lines = wordnet === undefined ? made.lines : addWords(made.lines, wordnet);
+  const pairs = wordnet === undefined ? [] : makeTextPairs(wordnet, await readDictionaries(dirs));
   const left: Skipped[] = [...skipped, ...made.skipped];
   await writeJsonl(join(outDir, "manifest.jsonl"), lines);
+  await writeJsonl(join(outDir, "text-pairs.jsonl"), pairs);
   await writeJsonl(join(outDir, "skipped.jsonl"), left);
   const summary = summarise(lines, left, (performance.now() - started) / 1000);
   await writeFile(join(outDir, "SUMMARY.md"), summary);
@@ -45,14 +53,16 @@ async function main(args: readonly string[]): Promise<void> {
 function readArgs(args: readonly string[]): { outDir: string; without: ReadonlySet<string> } {
   const options = { without: { type: "string", default: "" } } as const;
   const { values, positionals } = parseArgs({ args: [...args], options, allowPositionals: true });
-  const without = new Set(values.without.split(",").filter((key) => key !== ""));
-  const known: readonly string[] = SOURCES.map((s) => s.key);
-  const wrong = [...without].filter((key) => !known.includes(key) || key === "emojibase");
+  const keys = SOURCES.map((s) => s.key).filter((key) => key !== "emojibase");
+  const dictionaries = keys.filter((key) => key.startsWith(DICTIONARY));
+  const known = new Set<string>([...keys, ALL_DICTIONARIES]);
+  const left = values.without.split(",").filter((key) => key !== "");
+  const wrong = left.filter((key) => !known.has(key));
   if (positionals.length !== 1) throw new UsageError(USAGE);
   if (wrong.length > 0) {
-    const choice = known.filter((key) => key !== "emojibase").join(", ");
-    throw new UsageError(`--without: expected some of ${choice}; found ${wrong.join(", ")}`);
+    throw new UsageError(`--without: expected some of ${[...known].join(", ")}; found ${wrong.join(", ")}`);
   }
+  const without = new Set(left.flatMap((key) => (key === ALL_DICTIONARIES ? dictionaries : [key])));
   return { outDir: resolve(positionals[0]!), without };
 }
 

@@ -53,7 +53,7 @@ export function makeManifest(
 }
 
 /**
- * The lines with related English words after the captions of those in training (flags have none). What words are
+ * The lines with related English words after the captions of those in training (flags: only "flag"). What words are
  * preferred depends on the training lines alone: the names of held-out pictures would be a hint of the answers.
  */
 export function addWords(lines: readonly ManifestLine[], wordnet: Wordnet): readonly ManifestLine[] {
@@ -68,8 +68,9 @@ export function addWords(lines: readonly ManifestLine[], wordnet: Wordnet): read
   const turns = new Map<string, number>(); // group -> drawings so far
   return lines.map((line) => {
     const { en } = line.captions;
-    if (line.split !== "train" || en === undefined || en.length === 0 || line.group.startsWith("flag:"))
-      return line;
+    if (line.split !== "train" || en === undefined || en.length === 0) return line;
+    if (line.group.startsWith("flag:"))
+      return { ...line, captions: { ...line.captions, en: [...en, "flag"] } };
     const turn = turns.get(line.group) ?? 0;
     turns.set(line.group, turn + 1);
     const { same, near } = find(en[0]!, en.slice(1), turn);

@@ -1,3 +1,4 @@
+import { distinct } from "./picture.ts";
 import type { Synset, Wordnet } from "./wordnet.ts";
 
 /** Other words for what a picture shows. */
@@ -24,10 +25,10 @@ const TURNS = 6;
 const MET_FEW = 5;
 
 /** A word mentioned less often than this is none that people say. */
-const MENTIONS_MIN = 3;
+export const MENTIONS_MIN = 3;
 
 /** A term with more meanings below it, counted with repeats ("artifact", "person"), says too little for a caption. */
-const NAME_BELOW_MAX = 2500;
+export const NAME_BELOW_MAX = 2500;
 
 /**
  * The sorts of things that have near ones, by lexicographer file, and how many meanings a broader term may have
@@ -103,8 +104,12 @@ export function neighbourFinder(
     if (synset === undefined || size(synset.offset) > NAME_BELOW_MAX) return NONE;
     const words = found.get(synset.offset) ?? ofSynset(synset);
     found.set(synset.offset, words);
-    const known = new Set([name, ...others, noun].map((phrase) => phrase.toLowerCase()));
-    const same = words.same.filter((word) => !known.has(word)).slice(0, SAME_MAX);
+    const known = new Set([name, ...others].map((phrase) => phrase.toLowerCase()));
+    // "tractor wheel" is a wheel: the plain noun comes first.
+    const same = distinct([noun, ...words.same], Number.POSITIVE_INFINITY)
+      .filter((word) => !known.has(word))
+      .slice(0, SAME_MAX);
+    known.add(noun);
     const pool = words.near.filter((word) => !known.has(word) && !same.includes(word));
     const start = NEAR_MAX * (turn % Math.max(1, Math.min(TURNS, Math.ceil(pool.length / NEAR_MAX))));
     // A last turn that is short begins again, so that all drawings get as many words.
@@ -232,7 +237,7 @@ function rings(wordnet: Wordnet, synset: Synset, size: (offset: string) => numbe
 const descendants = (wordnet: Wordnet, of: readonly Synset[]): Synset[] => reach(wordnet, of, "below");
 
 /** All hypernyms, the nearest first. */
-const ancestors = (wordnet: Wordnet, of: Synset): Synset[] => reach(wordnet, [of], "above");
+export const ancestors = (wordnet: Wordnet, of: Synset): Synset[] => reach(wordnet, [of], "above");
 
 function reach({ synsets }: Wordnet, of: readonly Synset[], way: "above" | "below"): Synset[] {
   const found = new Set(of);
@@ -264,7 +269,7 @@ function commonLemmas(wordnet: Wordnet, vocabulary: ReadonlySet<string>, synset:
 }
 
 /** The synsets' common lemmas: the vocabulary's first, then those mentioned more often, then the shorter. */
-function rank(
+export function rank(
   wordnet: Wordnet,
   vocabulary: ReadonlySet<string>,
   mentions: ReadonlyMap<string, number>,
@@ -285,7 +290,7 @@ function rank(
  * How often each noun is mentioned: in definitions and examples, and in the tagged texts. The tagged
  * texts alone are novels and news of the sixties, without a moose, a ferry or a coconut.
  */
-function countMentions({ synsets, senses, counts }: Wordnet): ReadonlyMap<string, number> {
+export function countMentions({ synsets, senses, counts }: Wordnet): ReadonlyMap<string, number> {
   const mentions = new Map(counts.lemma);
   for (const { gloss } of synsets.values()) {
     const words = gloss.toLowerCase().match(/[a-z]+/g) ?? [];
@@ -300,7 +305,7 @@ function countMentions({ synsets, senses, counts }: Wordnet): ReadonlyMap<string
 }
 
 /** How many synsets are below each, those with two ways up counted twice. */
-function countBelow(wordnet: Wordnet): ReadonlyMap<string, number> {
+export function countBelow(wordnet: Wordnet): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();
   const open = new Set<string>();
   for (const root of wordnet.synsets.keys()) {

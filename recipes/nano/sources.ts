@@ -35,6 +35,28 @@ export interface DebianSource {
 
 export type Source = NpmSource | DebianSource;
 
+/** A dictionary from English; no pictures, words for text pairs. */
+function freedict<L extends string>(
+  language: L,
+  version: string,
+  sha256: string,
+  sizeBytes: number,
+  licence: string,
+) {
+  const name = `dict-freedict-eng-${language}`;
+  return {
+    kind: "debian",
+    key: `freedict-${language}`,
+    name,
+    version,
+    sha256,
+    sizeBytes,
+    licence,
+    credit: "FreeDict and its contributors; no pictures, translations of names",
+    home: `https://packages.debian.org/${name}`,
+  } as const;
+}
+
 export const SOURCES = [
   {
     kind: "npm",
@@ -213,6 +235,76 @@ export const SOURCES = [
     credit: "WordNet 3.1, Princeton University; no pictures, related words for those of other sources",
     home: "https://wordnet.princeton.edu",
   },
+  freedict(
+    "deu",
+    "2022.04.21-1",
+    "e85da1519a4d5efdbd7a5a169e828b97920f91e899f45d56fd5b2266a05b5906",
+    19_171_420,
+    "GPL-2.0-or-later",
+  ),
+  freedict(
+    "fra",
+    "2022.04.21-1",
+    "b8db6774b640ae8a372bee119b4304d88e6fd471a283d1326d7ec0abcc8b930e",
+    217_484,
+    "GPL-2.0-or-later",
+  ),
+  freedict(
+    "spa",
+    "2022.04.21-1",
+    "1b6a624048eddad805dcf0473a74e53420fbe391e7f2638090bddf625e9ad2b6",
+    136_204,
+    "GPL-2.0-or-later",
+  ),
+  freedict(
+    "ita",
+    "2022.04.21-1",
+    "aef18ac10bd7582f99b819f634edad0dc0060e59a06f3f041a40203c53e9bb22",
+    108_192,
+    "GPL-2.0-or-later",
+  ),
+  freedict(
+    "nld",
+    "2022.04.21-1",
+    "82bc479217e728e95d61aedc4dfb8472b4a9db23412e9754b8f24a9a2d50e943",
+    246_324,
+    "GPL-2.0-or-later",
+  ),
+  freedict(
+    "pol",
+    "2022.04.21-1",
+    "edfc15cb7d7decb09d4af7e502d7bf9df170523506fd7d5918d02d8f8a03c816",
+    597_344,
+    "GPL-2.0-or-later",
+  ),
+  freedict(
+    "por",
+    "2022.04.21-1",
+    "ef942ae345dda5f504b256a9df131993350737f70a1e55c58f49e4ae3196ec3f",
+    411_016,
+    "GPL-2.0-or-later",
+  ),
+  freedict(
+    "rus",
+    "2022.04.21-1",
+    "0683c8eda017ff1082815c3bd918a7c9f1516b18621fcdf0ef46a9a1b9d61ea3",
+    59_552,
+    "GPL-2.0-or-later",
+  ),
+  freedict(
+    "jpn",
+    "2022.12.07-2",
+    "3d06a55a8fa16a529b9f95b8d2fe3f7163700cea03aa7ee5b53c40dcdd6c6868",
+    1_742_968,
+    "CC-BY-SA-3.0",
+  ),
+  freedict(
+    "hin",
+    "2022.04.21-1",
+    "15b21e02e94b1a3a31a0b7a298687bee518797586a70745655cf5cefd3721c67",
+    1_420_520,
+    "GPL-2.0-or-later",
+  ),
 ] as const satisfies readonly Source[];
 
 export type SourceKey = (typeof SOURCES)[number]["key"];

@@ -2,6 +2,7 @@ import { expect, it } from "vitest";
 import { ConfigError } from "../../src/core/errors.ts";
 import { addWords, type ManifestLine } from "./manifest.ts";
 import { findNoun, neighbourFinder } from "./neighbours.ts";
+import { makeTextPairs } from "./text-pairs.ts";
 import { parseWordnet } from "./wordnet.ts";
 
 /** Offset, file, lemmas, hypernyms, hyponyms, gloss. */
@@ -110,6 +111,12 @@ it("gives true names, and near ones that have no picture of their own", () => {
     "cow",
   ]);
   expect(find("zebra", [], 0)).toEqual({ same: [], near: [] });
+  // A longer name's plain noun is the first of its true names.
+  expect(find("red deer", [], 0).same).toEqual([]);
+  expect(neighbourFinder(wordnet, new Set(["deer"]), none)("red deer", [], 0).same).toEqual([
+    "deer",
+    "cervid",
+  ]);
 });
 
 it("gives every drawing of a thing other near words, six each", () => {
@@ -146,6 +153,26 @@ it("adds words to training lines alone, and keeps what is there", () => {
     en: ["deer", "deer, forest", "cervid", "elk", "moose", "fawn"],
   });
   expect(added[1]!.captions.en!.slice(0, 2)).toEqual(["cow", "farm"]);
-  expect(added.slice(2)).toEqual(lines.slice(2));
+  expect(added[4]!.captions.en).toEqual(["deer", "flag"]);
+  const untouched = [2, 3, 5];
+  expect(untouched.map((at) => added[at])).toEqual(untouched.map((at) => lines[at]));
   expect(addWords(lines, wordnet)).toEqual(added);
+});
+
+it("makes text pairs of common names: what they mean, and what they are called elsewhere", () => {
+  const german = new Map([
+    ["deer", ["Hirsch", "Reh"]],
+    ["cervid", ["Hirsch"]],
+    ["crane", ["Kran"]],
+    ["wumpus", ["Wumpus"]],
+  ]);
+  const french = new Map([["deer", ["cerf"]]]);
+  const lists = makeTextPairs(wordnet, [german, french]).map(({ texts }) => texts);
+  expect(lists).toContainEqual(["deer", "animal", "a moose or elk, or elk"]);
+  expect(lists).toContainEqual(["deer", "Hirsch", "Reh", "cerf"]);
+  expect(lists).toContainEqual(["elk", "moose", "deer", "animal", "a large deer"]);
+  const names = lists.map(([name]) => name);
+  expect(names).not.toContain("wumpus"); // no one speaks of it
+  expect(names).not.toContain("craneness"); // nobody can see it
+  expect(lists.flat()).not.toContain("bastard");
 });

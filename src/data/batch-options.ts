@@ -2,6 +2,7 @@ import { ConfigError } from "../core/errors.ts";
 import type { Augmentation } from "../vision/augment.ts";
 import { type CaptionTables, captionTables, hasCaption } from "./captions.ts";
 import type { ManifestItem } from "./manifest.ts";
+import type { TextList } from "./text-pairs.ts";
 
 /** What training batches are made from, and how. */
 export interface BatchOptions {
@@ -14,6 +15,8 @@ export interface BatchOptions {
   readonly languages?: CaptionTables;
   /** Probability of a language's first caption; the others share the rest with it. Default 0. */
   readonly firstCaptionShare?: number;
+  /** Pairs of texts for each batch: `count` of the lists, see {@link drawTextPairs}. */
+  readonly textPairs?: { readonly lists: readonly TextList[]; readonly count: number };
   readonly seed: string | number;
   /** First step to deliver, counted from 0 at the beginning of the training. Default 0. */
   readonly startStep?: number;
@@ -63,6 +66,14 @@ export function checkBatchOptions(options: BatchOptions): void {
   if (!(first >= 0 && first <= 1)) problems.push(`firstCaptionShare: expected 0 to 1, found ${first}`);
   const flip = augmentation.flip ?? 0;
   if (!(flip >= 0 && flip <= 1)) problems.push(`augmentation.flip: expected 0 to 1, found ${flip}`);
+  for (const [name, value] of Object.entries(augmentation.color ?? {}))
+    if (!(value >= 0 && value <= 1))
+      problems.push(`augmentation.color.${name}: expected 0 to 1, found ${value}`);
+  const { textPairs } = options;
+  if (textPairs && !(textPairs.count >= 1 && textPairs.count <= textPairs.lists.length))
+    problems.push(
+      `textPairs: expected 1 to ${textPairs.lists.length} pairs a batch, one a line at most, found ${textPairs.count}`,
+    );
   const tables = captionTables(languages);
   if (tables.length === 0) problems.push("languages: expected at least one table, found none");
   for (const [language, weight] of tables.flatMap((table) => Object.entries(table ?? {})))

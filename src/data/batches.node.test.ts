@@ -117,6 +117,23 @@ test("the share of first captions reaches the draw", async () => {
   });
 });
 
+test("text pairs follow the captions, which they leave as they are", async () => {
+  const lists = Array.from({ length: 6 }, (_, i) => [`name ${i}`, `other ${i}`] as const);
+  const textPairs = { lists, count: 3 };
+  const [plain, paired] = [await take(3, options()), await take(3, options({ textPairs }))];
+  for (const [step, { texts }] of paired.entries()) {
+    expect(texts.slice(0, 5)).toEqual(plain[step]!.texts);
+    const pairs = texts.slice(5);
+    expect(pairs.slice(3)).toEqual(pairs.slice(0, 3).map((name) => name.replace("name", "other")));
+    expect(new Set(pairs).size).toBe(6);
+  }
+  expect(paired[0]!.texts.slice(5)).not.toEqual(paired[1]!.texts.slice(5));
+  expect(await take(1, options({ textPairs, startStep: 2, workers: 2 }))).toEqual(paired.slice(2));
+  expect(() => openBatches(options({ textPairs: { lists, count: 7 } }))).toThrow(
+    /textPairs: expected 1 to 6 .* found 7/,
+  );
+});
+
 test("each table of languages draws a caption of every picture", async () => {
   const languages = [{ en: 1 }, { de: 1 }];
   const [batch] = await take(1, options({ batchSize: 24, languages, firstCaptionShare: 1 }));

@@ -9,13 +9,17 @@ import { captionTables, drawCaption } from "./captions.ts";
 import { planEpoch, stepsPerEpoch } from "./epoch.ts";
 import type { ManifestItem } from "./manifest.ts";
 import { makeCacheMemory } from "./picture-cache.ts";
+import { drawTextPairs } from "./text-pairs.ts";
 
 /** One batch of image-text pairs. */
 export interface TrainingBatch {
   readonly step: number;
   /** u8 [B, size, size, 3]. */
   readonly pixels: HostTensor<"u8">;
-  /** The first caption of every picture, then the second of every picture, and so on: one for each table of languages. */
+  /**
+   * The first caption of every picture, then the second of every picture, and so on: one for each table of languages;
+   * then the first text of every text pair, then the second of every pair.
+   */
   readonly texts: readonly string[];
   /** Where each pair is in the given items. */
   readonly items: readonly number[];
@@ -203,21 +207,23 @@ class ThreadedBatches implements Batches {
   }
 
   #complete({ step, pixels, items, broken }: MadeBatch): TrainingBatch {
-    const { items: all, languages, firstCaptionShare, size, onBroken } = this.#options;
+    const { items: all, languages, firstCaptionShare, textPairs, size, onBroken } = this.#options;
     for (const { item, reason } of broken)
       if (!this.#reported.has(item)) {
         this.#reported.add(item);
         onBroken?.({ item, path: all[item]!.path, reason });
       }
     const rng = new Rng(this.#work.seed).fork(`caption/${step}`);
+    const captions = captionTables(languages).flatMap((table, c) =>
+      Array.from(items, (item, slot) =>
+        drawCaption(all[item]!, table, rng.fork(c * items.length + slot), firstCaptionShare),
+      ),
+    );
+    const pairs = textPairs ? drawTextPairs(textPairs.lists, textPairs.count, rng.fork("pairs")) : [];
     return {
       step,
       pixels: hostTensor("u8", [items.length, size, size, 3], pixels),
-      texts: captionTables(languages).flatMap((table, c) =>
-        Array.from(items, (item, slot) =>
-          drawCaption(all[item]!, table, rng.fork(c * items.length + slot), firstCaptionShare),
-        ),
-      ),
+      texts: [...captions, ...pairs],
       items: Array.from(items),
     };
   }

@@ -21,7 +21,7 @@ export async function* streamManifest(
   options: ReadManifestOptions = {},
 ): AsyncGenerator<ManifestItem> {
   const folder = dirname(resolve(file));
-  const items = parseManifest(splitLines(file, readChunks(file)), {
+  const items = parseManifest(streamLines(file), {
     name: file,
     resolve: (image) => resolve(folder, image),
     absolutePaths: options.absolutePaths ?? false,
@@ -59,12 +59,15 @@ export async function writeManifest(
   }
 }
 
+/** The lines of a text file. Throws a ConfigError when it cannot be read, see {@link splitLines}. */
+export const streamLines = (file: string): AsyncGenerator<string> => splitLines(file, readChunks(file));
+
 async function* readChunks(file: string): AsyncGenerator<Uint8Array> {
   try {
     yield* createReadStream(file) as AsyncIterable<Uint8Array>;
   } catch (e) {
     throw new ConfigError(
-      `${file}: expected a readable manifest, found ${(e as Error).message}; check the path`,
+      `${file}: expected a readable file, found ${(e as Error).message}; check the path`,
       { cause: e },
     );
   }

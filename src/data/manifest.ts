@@ -4,7 +4,8 @@ import { ConfigError } from "../core/errors.ts";
 /** Key of captions that were given without a language (ISO 639: undetermined). */
 export const NO_LANGUAGE = "und";
 
-const caption = z.string().trim().min(1, "a caption is empty").max(10_000, "a caption is too long");
+/** A text of a training file. */
+export const caption = z.string().trim().min(1, "a caption is empty").max(10_000, "a caption is too long");
 const captions = z.array(caption).min(1, "the list of captions is empty");
 const language = z
   .string()

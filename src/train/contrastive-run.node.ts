@@ -7,6 +7,7 @@ import { Rng } from "../core/rng.ts";
 import { type Batches, openBatches, type TrainingBatch } from "../data/batches.node.ts";
 import { captionTables } from "../data/captions.ts";
 import type { ManifestItem } from "../data/manifest.ts";
+import type { TextList } from "../data/text-pairs.ts";
 import { InternVLC, type InternVLConfig } from "../models/internvl_c.ts";
 import { parameters } from "../nn/module.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -40,6 +41,8 @@ export interface RunParts {
   readonly init: string | undefined;
   readonly tokenizer: Tokenizer;
   readonly items: readonly ManifestItem[];
+  /** Texts of equal meaning; none where the recipe names no file. */
+  readonly textLists: readonly TextList[];
   readonly heldOut: ReadonlyMap<string, readonly ManifestItem[]>;
   readonly runtime: Runtime;
   readonly options: TrainOptions;
@@ -139,6 +142,7 @@ export class ContrastiveRun {
   #buildPhase(index: number, weights: ReadonlyMap<string, HostTensor>): Phase {
     const { recipe } = this.#parts;
     const { optimizer, batch_size, drop_path, recompute } = recipe;
+    const { text_pairs: pairs } = recipe.data;
     const config = this.#configAt(index);
     const model = new InternVLC(config);
     const { image_size, patch_size } = model.vision_model.cfg;
@@ -147,6 +151,7 @@ export class ContrastiveRun {
     const graph = buildContrastiveStep(model, {
       batchSize: batch_size,
       captions: captionTables(recipe.data.languages).length,
+      ...(pairs && { textPairs: { count: pairs.batch_size, weight: pairs.loss_weight } }),
       images: "u8",
       ...(keptPatches < patches && { keptPatches }),
       dropPath: drop_path > 0,
@@ -186,7 +191,7 @@ export class ContrastiveRun {
   }
 
   #openBatches({ model }: Phase): Batches {
-    const { recipe, items, options } = this.#parts;
+    const { recipe, items, textLists, options } = this.#parts;
     const { data, batch_size, seed } = recipe;
     return openBatches({
       items,
@@ -195,6 +200,7 @@ export class ContrastiveRun {
       augmentation: data.augmentation,
       ...(data.languages && { languages: data.languages }),
       firstCaptionShare: data.first_caption_share,
+      ...(data.text_pairs && { textPairs: { lists: textLists, count: data.text_pairs.batch_size } }),
       seed: `${seed}/batches`,
       startStep: this.#step,
       workers: data.workers,

@@ -16,6 +16,8 @@ export interface ContrastiveStepOptions extends AdamWOptions {
   readonly batchSize: number;
   /** Captions of each picture, C; the loss is the mean over them. Default 1. */
   readonly captions?: number;
+  /** Pairs of texts beside the pictures, P; their contrastive loss times `weight` is added. */
+  readonly textPairs?: { readonly count: number; readonly weight: number };
   /** Pictures as u8 [B, S, S, 3] (training) or as normalised pixels f32 [B, 3, S, S] (reference cases). */
   readonly images: "u8" | "normalised";
   /** Patches kept per picture, or undefined for all. */
@@ -45,8 +47,8 @@ export interface ContrastiveStep {
 
 /**
  * Stage 1 of InternVL (arXiv:2312.14238 §4.1) as one graph: forward, backward, clipping by global norm and AdamW.
- * Inputs: images, ids i64 [C·B, L] (every picture's first caption, then every second), eos i64 [C·B], kept i64 [B, K],
- * drop [2·layers, B, 1, 1], rate.GROUP, correction1, correction2, the state, and the frozen weights. Outputs: loss,
+ * Inputs: images, ids i64 [C·B + 2·P, L] (every picture's first caption, then every second; every text pair's first text, then
+ * every second), eos i64 [C·B + 2·P], kept i64 [B, K], drop [2·layers, B, 1, 1], rate.GROUP, correction1, correction2, the state, and the frozen weights. Outputs: loss,
  * grad_norm, scale, and the new state. Throws a ConfigError when groups overlap or match nothing.
  */
 export function buildContrastiveStep(model: InternVLC, options: ContrastiveStepOptions): ContrastiveStep {
@@ -69,11 +71,15 @@ export function buildContrastiveStep(model: InternVLC, options: ContrastiveStepO
   };
   const run = options.recompute ? checkpoint : runLayer;
   const images = model.encodeImage(pixels, noise, run);
-  const texts = model.encodeText(input("ids", "i64", [C * B, "L"]), input("eos", "i64", [C * B]), run);
-  const losses = split
-    .outputs(texts, { axis: 0, sizes: Array.from({ length: C }, () => B) })
-    .map((caption) => contrastiveLoss(images, caption, model.scale()));
-  const loss = mul(losses.reduce(add), 1 / C);
+  const { count: P, weight } = options.textPairs ?? { count: 0, weight: 0 };
+  const rows = [...Array.from({ length: C }, () => B), ...(P > 0 ? [P, P] : [])];
+  const total = C * B + 2 * P;
+  const texts = model.encodeText(input("ids", "i64", [total, "L"]), input("eos", "i64", [total]), run);
+  const parts = split.outputs(texts, { axis: 0, sizes: rows });
+  const losses = parts.slice(0, C).map((caption) => contrastiveLoss(images, caption, model.scale()));
+  const captionLoss = mul(losses.reduce(add), 1 / C);
+  const pairLoss = P > 0 ? [mul(contrastiveLoss(parts[C]!, parts[C + 1]!, model.scale()), weight)] : [];
+  const loss = [captionLoss, ...pairLoss].reduce(add);
 
   const rates = new Map(options.groups.map((g) => [g.name, input(rateName(g.name), "f32", [])]));
   const gradients = grad(loss, trained.map(paramTensor));

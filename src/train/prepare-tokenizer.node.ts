@@ -2,6 +2,7 @@ import { readdir, readFile, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { languageShares } from "../data/captions.ts";
 import type { ManifestItem } from "../data/manifest.ts";
+import type { TextList } from "../data/text-pairs.ts";
 import { trainBpe } from "../text/bpe-trainer.ts";
 import { TEXT_PREFIX } from "../text/clip-text.ts";
 import { writeSentencePieceModel } from "../text/sentencepiece-model.ts";
@@ -10,7 +11,7 @@ import type { Tokenizer } from "../text/tokenizer.ts";
 import { writeWhole } from "./export.node.ts";
 import type { Recipe } from "./recipe.ts";
 
-/** Counts are whole numbers: a language's weight is spread over its captions in these units. */
+/** Counts are whole numbers: weights are spread over the texts in these units. */
 const UNITS = 1_000_000;
 
 /** Files of a tokenizer, as in the published folders. */
@@ -18,7 +19,7 @@ const TOKENIZER_FILES = ["tokenizer.model", "tokenizer.json", "tokenizer_config.
 
 /**
  * Puts the recipe's tokenizer into the output folder, so that the trained model is whole, and opens it there: trained
- * on the captions of the training pictures, languages weighted as they are drawn, or copied from a folder. A run that
+ * on the captions of the training pictures and the text pairs, weighted as they are drawn, or copied from a folder. A run that
  * is `resumed` keeps the one that it began with.
  */
 export async function prepareTokenizer(
@@ -27,15 +28,24 @@ export async function prepareTokenizer(
     folder,
     output,
     items,
+    textLists,
     resumed,
-  }: { folder: string; output: string; items: readonly ManifestItem[]; resumed: boolean },
+  }: {
+    folder: string;
+    output: string;
+    items: readonly ManifestItem[];
+    textLists: readonly TextList[];
+    resumed: boolean;
+  },
 ): Promise<Tokenizer> {
   const present = (await readdir(output)).filter((name) => TOKENIZER_FILES.includes(name));
   if (!resumed || present.length === 0) {
     for (const name of present) await rm(join(output, name));
     if ("folder" in recipe.tokenizer) await copyTokenizer(resolve(folder, recipe.tokenizer.folder), output);
     else {
-      const model = trainTokenizer(items, recipe.tokenizer.train, recipe.data.languages);
+      const texts = countTexts(weightedTexts(recipe, items, textLists));
+      const { vocab_size: vocabSize, character_coverage: characterCoverage } = recipe.tokenizer.train;
+      const model = writeSentencePieceModel(trainBpe(texts, { vocabSize, characterCoverage }));
       await writeWhole(join(output, "tokenizer.model"), model);
     }
   }
@@ -52,40 +62,37 @@ async function copyTokenizer(from: string, to: string): Promise<void> {
   }
 }
 
-type TrainedTokenizer = Extract<Recipe["tokenizer"], { train: unknown }>["train"];
-
-function trainTokenizer(
+/** Every text and how often a training draws it, relative to the others. */
+function* weightedTexts(
+  { data, batch_size }: Recipe,
   items: readonly ManifestItem[],
-  { vocab_size, character_coverage }: TrainedTokenizer,
-  languages: Recipe["data"]["languages"],
-): Uint8Array {
-  const model = trainBpe(weightedCaptions(items, languages), {
-    vocabSize: vocab_size,
-    characterCoverage: character_coverage,
-  });
-  return writeSentencePieceModel(model);
+  textLists: readonly TextList[],
+): Generator<[text: string, weight: number]> {
+  for (const { captions } of items) {
+    const shares = languageShares(Object.keys(captions), data.languages);
+    for (const [language, list] of Object.entries(captions))
+      for (const text of list) yield [text, shares.get(language)! / list.length];
+  }
+  // In an epoch every picture is drawn once, and so many pairs for each of them.
+  const pairs = ((data.text_pairs?.batch_size ?? 0) / batch_size) * items.length;
+  for (const [name, ...others] of textLists) {
+    const weight = pairs / textLists.length;
+    yield [name, weight];
+    for (const text of others) yield [text, weight / others.length];
+  }
 }
 
-function* weightedCaptions(
-  items: readonly ManifestItem[],
-  languages: Recipe["data"]["languages"],
+/** Equal texts added up, in whole numbers of about `UNITS` together; without those that are never drawn. */
+function* countTexts(
+  texts: Iterable<[text: string, weight: number]>,
 ): Generator<[text: string, count: number]> {
-  const texts = new Map<string, Map<string, number>>();
+  const weights = new Map<string, number>();
   let total = 0;
-  for (const { captions } of items) {
-    const shares = languageShares(Object.keys(captions), languages);
-    for (const [language, list] of Object.entries(captions)) {
-      const weight = shares.get(language)!;
-      if (weight === 0) continue;
-      const counts = texts.get(language) ?? new Map<string, number>();
-      for (const caption of list) {
-        const text = TEXT_PREFIX + caption;
-        counts.set(text, (counts.get(text) ?? 0) + weight / list.length);
-        total += weight / list.length;
-      }
-      texts.set(language, counts);
-    }
+  for (const [text, weight] of texts) {
+    if (weight === 0) continue;
+    weights.set(text, (weights.get(text) ?? 0) + weight);
+    total += weight;
   }
-  for (const counts of texts.values())
-    for (const [text, weight] of counts) yield [text, Math.max(1, Math.round((weight / total) * UNITS))];
+  for (const [text, weight] of weights)
+    yield [TEXT_PREFIX + text, Math.max(1, Math.round((weight / total) * UNITS))];
 }

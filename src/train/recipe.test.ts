@@ -124,6 +124,11 @@ describe("recipeIdentity", () => {
     ["phases", { phases: [{ steps: 11 }] }],
     ["drop_path", { drop_path: 0.1 }],
     ["the augmentation", { data: { manifest: "manifest.jsonl", augmentation: { flip: 0.5 } } }],
+    ["the colours", { data: { manifest: "manifest.jsonl", augmentation: { color: { grayscale: 0.1 } } } }],
+    [
+      "text pairs",
+      { data: { manifest: "manifest.jsonl", text_pairs: { file: "pairs.jsonl", batch_size: 2 } } },
+    ],
     ["init", { init: "model" }],
   ])("%s may not", (_, changes) => {
     expect(recipeIdentity(parse(changes))).not.toBe(base);

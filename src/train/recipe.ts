@@ -64,8 +64,24 @@ const fields = z.strictObject({
         scale: z.tuple([share, share]).default([0.5, 1]),
         ratio: z.tuple([z.number().positive(), z.number().positive()]).default([3 / 4, 4 / 3]),
         flip: share.default(0),
+        color: z
+          .strictObject({
+            brightness: share.default(0),
+            contrast: share.default(0),
+            saturation: share.default(0),
+            grayscale: share.default(0),
+          })
+          .optional(),
       })
       .prefault({}),
+    /** Texts of equal meaning, as JSON lines: pairs of them are drawn beside every batch and add to the loss. */
+    text_pairs: z
+      .strictObject({
+        file: z.string().min(1),
+        batch_size: z.int().min(2),
+        loss_weight: z.number().positive().default(1),
+      })
+      .optional(),
     workers: positive.default(1),
     cache_mb: z.int().nonnegative().default(1024),
   }),

@@ -1,12 +1,13 @@
 import { ConfigError } from "../core/errors.ts";
 import type { ManifestItem } from "../data/manifest.ts";
+import type { TextList } from "../data/text-pairs.ts";
 import { Recipe, recipeIdentity } from "./recipe.ts";
 
 /** What must be equal for a checkpoint to be continued, as it stands in a checkpoint's metadata. */
 export interface RunIdentity {
   /** The fields of the recipe that have an influence on the weights, as JSON. */
   readonly recipe: string;
-  /** Digest of the training pictures' paths, captions, groups and weights; not of the pictures themselves. */
+  /** Digest of the training pictures' paths, captions, groups and weights and of the text pairs; not of the pictures. */
   readonly manifest: string;
 }
 
@@ -19,7 +20,7 @@ export function checkSameRun(
 ): void {
   const differences = differingFields(parseSaved(saved.recipe), JSON.parse(wanted.recipe));
   if (differences.length === 0 && saved.manifest !== undefined && saved.manifest !== wanted.manifest)
-    differences.push("the contents of data.manifest");
+    differences.push("the contents of data.manifest or data.text_pairs.file");
   if (differences.length > 0)
     throw new ConfigError(
       `${folder}: holds the checkpoint of another run (step ${step}), which differs in ${differences.join(", ")}; restore what it was to go on, or give the recipe another "output"`,
@@ -49,8 +50,8 @@ function differingFields(a: unknown, b: unknown, path = ""): string[] {
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-/** The text whose digest stands for a manifest. */
-export const manifestText = (items: readonly ManifestItem[]): string =>
-  items
-    .map(({ image, captions, group, weight }) => JSON.stringify([image, captions, group, weight]))
+/** The text whose digest stands for a manifest and text pairs. */
+export const manifestText = (items: readonly ManifestItem[], textLists: readonly TextList[]): string =>
+  [...items.map(({ image, captions, group, weight }) => [image, captions, group, weight]), ...textLists]
+    .map((line) => JSON.stringify(line))
     .join("\n");

@@ -52,12 +52,13 @@ async function problemOf(changes: object): Promise<string> {
 
 test("paths that name nothing are told together, with their fields", async () => {
   const message = await problemOf({
-    data: { manifest: "no.jsonl" },
+    data: { manifest: "no.jsonl", text_pairs: { file: "no-pairs.jsonl", batch_size: 2 } },
     tokenizer: { folder: "no-tokenizer" },
     init: "no-model",
   });
   expect(message).toContain("recipe.json");
   expect(message).toContain(`data.manifest: ${join(folder, "no.jsonl")} does not exist`);
+  expect(message).toContain(`data.text_pairs.file: ${join(folder, "no-pairs.jsonl")} does not exist`);
   expect(message).toContain(`tokenizer.folder: ${join(folder, "no-tokenizer")} does not exist`);
   expect(message).toContain(`init: ${join(folder, "no-model")} does not exist`);
 });

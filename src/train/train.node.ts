@@ -5,6 +5,7 @@ import { ConfigError, ShapeError } from "../core/errors.ts";
 import { FolderLock } from "../core/folder-lock.node.ts";
 import { readManifest } from "../data/manifest.node.ts";
 import type { ManifestItem } from "../data/manifest.ts";
+import { readTextPairs } from "../data/text-pairs.node.ts";
 import { InternVLC } from "../models/internvl_c.ts";
 import { parameters } from "../nn/module.ts";
 import { createRuntime } from "../runtime/ort.node.ts";
@@ -30,25 +31,40 @@ export async function train(recipePath: string, options: TrainOptions = {}): Pro
   checkModel(recipe, recipePath);
   const init = recipe.init === undefined ? undefined : resolve(folder, recipe.init);
   const manifest = resolve(folder, recipe.data.manifest);
+  const pairs = recipe.data.text_pairs && resolve(folder, recipe.data.text_pairs.file);
   await checkPaths(recipePath, {
     init,
     "data.manifest": manifest,
+    "data.text_pairs.file": pairs,
     "tokenizer.folder": "folder" in recipe.tokenizer ? resolve(folder, recipe.tokenizer.folder) : undefined,
   });
   const items = await readManifest(manifest, { split: "train" });
+  const textLists = pairs === undefined ? [] : await readTextPairs(pairs);
   const heldOut = await readHeldOut(recipe, manifest);
   const output = resolve(folder, recipe.output);
   await mkdir(output, { recursive: true });
   // Two runs in one folder would take each other's checkpoints for their own.
   await using lock = await FolderLock.acquire(output);
   const resumed = await hasCheckpoints(join(output, CHECKPOINTS));
-  const tokenizer = await prepareTokenizer(recipe, { folder, output, items, resumed });
+  const tokenizer = await prepareTokenizer(recipe, { folder, output, items, textLists, resumed });
   await using runtime = await createRuntime(options.threads ? { threads: options.threads } : {});
   const identity = {
     recipe: recipeIdentity(recipe),
-    manifest: createHash("sha256").update(manifestText(items)).digest("hex"),
+    manifest: createHash("sha256").update(manifestText(items, textLists)).digest("hex"),
   };
-  const parts = { recipe, identity, output, lock, init, tokenizer, items, heldOut, runtime, options };
+  const parts = {
+    recipe,
+    identity,
+    output,
+    lock,
+    init,
+    tokenizer,
+    items,
+    textLists,
+    heldOut,
+    runtime,
+    options,
+  };
   await new ContrastiveRun(parts).run();
   return { steps: totalSteps(recipe), output };
 }

@@ -1,6 +1,6 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { Rng } from "../core/rng.ts";
-import { augment, flipInPlace, randomCropBox } from "./augment.ts";
+import { augment, type ColourJitter, flipInPlace, jitterInPlace, randomCropBox } from "./augment.ts";
 import { crop, resize } from "./resize.ts";
 
 const picture = (width: number, height: number) => ({
@@ -97,4 +97,62 @@ test("equal seeds make equal views", () => {
   expect(augment(picture(50, 40), 16, how, new Rng("a"))).not.toEqual(
     augment(picture(50, 40), 16, how, new Rng("b")),
   );
+});
+
+describe("colours", () => {
+  const red = () => ({ width: 2, height: 1, data: Uint8Array.from([200, 40, 40, 20, 20, 20]) });
+  /** The extremes of a jitter over many draws, of one channel. */
+  const range = (how: ColourJitter, channel: number) => {
+    const seen = Array.from({ length: 400 }, (_, i) => {
+      const p = red();
+      jitterInPlace(p, how, new Rng(i));
+      return p.data[channel]!;
+    });
+    return [Math.min(...seen), Math.max(...seen)] as const;
+  };
+  /** 400 draws come close to both ends. */
+  const expectRange = (how: ColourJitter, channel: number, low: number, high: number) => {
+    const [least, most] = range(how, channel);
+    for (const [found, wanted] of [
+      [least, low],
+      [most, high],
+    ] as const)
+      expect(Math.abs(found - wanted)).toBeLessThan(4);
+  };
+
+  test("none asked for, none changed", () => {
+    const p = red();
+    jitterInPlace(p, {}, new Rng(0));
+    expect(p).toEqual(red());
+  });
+
+  test("brightness multiplies, contrast pulls to the mean, saturation to the pixel's own grey", () => {
+    // Grey of the red pixel: 0.299 · 200 + 0.701 · 40 = 87.84; mean of both: 53.92.
+    expectRange({ brightness: 0.5 }, 0, 100, 255);
+    expectRange({ contrast: 0.5 }, 0, 127, 255);
+    expectRange({ contrast: 0.5 }, 3, 3, 37);
+    expectRange({ saturation: 0.5 }, 0, 144, 255);
+    expectRange({ saturation: 1 }, 3, 20, 20); // grey has no colour to change
+  });
+
+  test("as often grey as asked", () => {
+    let grey = 0;
+    for (let i = 0; i < 400; i++) {
+      const p = red();
+      jitterInPlace(p, { grayscale: 0.25 }, new Rng(i));
+      const [r, g, b] = p.data;
+      if (r === g && g === b) grey++;
+      else expect(p).toEqual(red());
+    }
+    expect(grey).toBeGreaterThan(70);
+    expect(grey).toBeLessThan(130);
+  });
+
+  test("a jittered view has the crop and flip of a plain one", () => {
+    const how = { scale: [0.5, 1], flip: 0.5 } as const;
+    const color = { brightness: 0.2, contrast: 0.2, saturation: 0.5, grayscale: 0.1 };
+    const plain = augment(picture(50, 40), 16, how, new Rng("a"));
+    expect(augment(picture(50, 40), 16, { ...how, color: {} }, new Rng("a"))).toEqual(plain);
+    expect(augment(picture(50, 40), 16, { ...how, color }, new Rng("a"))).not.toEqual(plain);
+  });
 });

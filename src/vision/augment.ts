@@ -3,7 +3,19 @@ import { roundHalfEven } from "./framing.ts";
 import type { RgbImage } from "./image.ts";
 import { type Box, type ResizeFilter, resize } from "./resize.ts";
 
-/** Random cropping and flipping of training pictures. */
+/** Random changes of a picture's colours; each is drawn by itself. */
+export interface ColourJitter {
+  /** Brightness is multiplied by a factor within 1 ± this. Default 0. */
+  readonly brightness?: number;
+  /** As brightness: the distance from the picture's mean grey. Default 0. */
+  readonly contrast?: number;
+  /** As brightness: the distance of each pixel from its own grey. Default 0. */
+  readonly saturation?: number;
+  /** Probability that all colour is taken away. Default 0. */
+  readonly grayscale?: number;
+}
+
+/** Random cropping, flipping and colouring of training pictures. */
 export interface Augmentation {
   /** Least and greatest part of the picture's area that a crop covers. */
   readonly scale: readonly [number, number];
@@ -11,6 +23,8 @@ export interface Augmentation {
   readonly ratio?: readonly [number, number];
   /** Probability of a horizontal flip. Not for text and flags; default 0. */
   readonly flip?: number;
+  /** Default: colours stay as they are. */
+  readonly color?: ColourJitter | undefined;
   /** Default "bicubic". */
   readonly filter?: ResizeFilter;
 }
@@ -62,6 +76,36 @@ export function flipInPlace({ width, height, data }: RgbImage): void {
       }
 }
 
+/** Luma of ITU-R BT.601 × 1000, as Pillow's mode "L" has it. */
+const LUMA = [299, 587, 114] as const;
+
+const luma = (data: Uint8Array, at: number): number =>
+  (LUMA[0] * data[at]! + LUMA[1] * data[at + 1]! + LUMA[2] * data[at + 2]!) / 1000;
+
+/**
+ * Changes brightness, then contrast, then saturation, in place. Factors and formulas are those of torchvision's
+ * ColorJitter; its order is random and each of its steps is rounded and cut off, here the result is.
+ */
+export function jitterInPlace({ data }: RgbImage, how: ColourJitter, rng: Rng): void {
+  const factor = (width = 0) => 1 + width * (2 * rng.uniform() - 1);
+  const [brightness, contrast, drawn] = [
+    factor(how.brightness),
+    factor(how.contrast),
+    factor(how.saturation),
+  ];
+  const saturation = rng.uniform() < (how.grayscale ?? 0) ? 0 : drawn;
+  let sum = 0;
+  for (let at = 0; at < data.length; at += 3) sum += luma(data, at);
+  const mean = (brightness * sum) / (data.length / 3);
+  for (let at = 0; at < data.length; at += 3) {
+    const grey = luma(data, at);
+    for (let c = at; c < at + 3; c++) {
+      const coloured = brightness * (grey + saturation * (data[c]! - grey));
+      data[c] = Math.max(0, Math.min(255, Math.round(mean + contrast * (coloured - mean))));
+    }
+  }
+}
+
 /** A random size × size training view of a picture. Draws the same count of numbers whether it flips or not. */
 export function augment(image: RgbImage, size: number, how: Augmentation, rng: Rng): RgbImage {
   const box = randomCropBox(image.width, image.height, how, rng);
@@ -69,5 +113,6 @@ export function augment(image: RgbImage, size: number, how: Augmentation, rng: R
   // A crop that already has the size is cut out, never shared: the flip writes into it.
   const view = resize(image, size, size, { box, filter: how.filter ?? "bicubic" });
   if (flip) flipInPlace(view);
+  if (how.color) jitterInPlace(view, how.color, rng);
   return view;
 }

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { watch } from "node:fs";
-import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -9,6 +9,7 @@ import { type HostTensor, rawBytes } from "../../src/core/array.ts";
 import { ConfigError, MediaError } from "../../src/core/errors.ts";
 import { Rng } from "../../src/core/rng.ts";
 import { loadEmbedder } from "../../src/infer/load-model.node.ts";
+import { parseSentencePieceModel } from "../../src/text/sentencepiece-model.ts";
 import { type TrainOptions, train } from "../../src/train/train.node.ts";
 import { openSafetensors } from "../../src/weights/safetensors.node.ts";
 import { ended, startCli } from "./cli-process.ts";
@@ -189,6 +190,28 @@ describe("a training that is stopped", () => {
       /another run \(step 1\), which differs in seed, batch_size/,
     );
   });
+});
+
+test("text pairs reach the tokenizer and the loss, and a run goes on with the same ones alone", async () => {
+  const pairs = ["zebra|quadruped", "circle|disc", "square|box"].map((line) => {
+    return `${JSON.stringify({ texts: line.split("|") })}\n`;
+  });
+  await writeFile(join(folder, "pairs.jsonl"), pairs.join(""));
+  const data = { ...(recipeOf().data as object), text_pairs: { file: "pairs.jsonl", batch_size: 2 } };
+  const PAIRED = { ...PLAIN, data };
+  await run("paired", PAIRED);
+  expect((await losses(at("paired")))[0]).toBeGreaterThan((await losses(at("plain")))[0]! + 0.1);
+  const { pieces } = parseSentencePieceModel(await readFile(at("paired", "tokenizer.model")));
+  expect(pieces.map(({ piece }) => piece)).toContain("z"); // of "zebra"; no caption has one
+  await interrupt("paired-2", PAIRED, 5);
+  await run("paired-2", PAIRED);
+  expect(await sha256(model("paired-2"))).toBe(await sha256(model("paired")));
+
+  await interrupt("paired-3", PAIRED, 1);
+  await writeFile(join(folder, "pairs.jsonl"), pairs.slice(0, 2).join(""));
+  await expect(run("paired-3", PAIRED)).rejects.toThrow(
+    "differs in the contents of data.manifest or data.text_pairs",
+  );
 });
 
 /** Kills the process at once when a file whose name matches appears in a folder. */

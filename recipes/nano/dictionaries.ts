@@ -1,0 +1,99 @@
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
+import { ConfigError } from "../../src/core/errors.ts";
+import { distinct } from "./picture.ts";
+import type { SourceKey } from "./sources.ts";
+
+/** English headwords, lower case, to what another language calls the thing. */
+export type Dictionary = ReadonlyMap<string, readonly string[]>;
+
+/** Above FreeDict's largest dictionary (English-German) by a factor of two at least. */
+const FILE_BYTES_MAX = 32 << 20;
+const TEXT_BYTES_MAX = 256 << 20;
+
+/** Of many translations the first two are the usual ones. */
+const TRANSLATIONS_MAX = 2;
+const TRANSLATION_CHARS_MAX = 32;
+const TRANSLATION_WORDS_MAX = 2;
+
+/** Marks of words that are no names of things, as the dictionaries write them. */
+const OTHER_PARTS_OF_SPEECH = /<(?:v|vt|vi|vti|adj|adv|prep|conj|int|phrase|proverb)\b[^>]*>/i;
+/** Lines of an entry that translate nothing: examples, notes, references, explanations in English. */
+const NO_TRANSLATION = /^(?:"|see:|note:|synonyms?:|- |[IV]+\.)/i;
+const MARKS = /<[^>]*>|\[[^\]]*\]|\([^)]*\)|\{[^}]*\}/g;
+
+/** How the keys of the sources that are dictionaries begin; their language follows. */
+export const DICTIONARY = "freedict-";
+
+/** The dictionaries among the sources that are there. */
+export function readDictionaries(dirs: ReadonlyMap<SourceKey, string>): Promise<Dictionary[]> {
+  const found = [...dirs].filter(([key]) => key.startsWith(DICTIONARY));
+  return Promise.all(found.map(([key, dir]) => readDictionary(dir, key.slice(DICTIONARY.length))));
+}
+
+/** Reads FreeDict's dictionary from English, e.g. to "deu", of an unpacked Debian package. Throws ConfigError. */
+export async function readDictionary(dir: string, language: string): Promise<Dictionary> {
+  const base = join(dir, "usr/share/dictd", `freedict-eng-${language}`);
+  const read = async (file: string) => {
+    const { size } = await stat(file);
+    if (size > FILE_BYTES_MAX)
+      throw new ConfigError(`${file}: expected at most ${FILE_BYTES_MAX} bytes, found ${size}`);
+    return readFile(file);
+  };
+  const index = (await read(`${base}.index`)).toString("utf8");
+  const text = gunzipSync(await read(`${base}.dict.dz`), { maxOutputLength: TEXT_BYTES_MAX });
+  return parseDictionary(index, text, base);
+}
+
+/**
+ * Parses the index (lines of headword, offset and size in base 64, with tabs) and the text of a dictd dictionary
+ * (dictfmt(1)). Throws ConfigError with the first line that cannot be understood.
+ */
+export function parseDictionary(index: string, text: Uint8Array, name: string): Dictionary {
+  const decoder = new TextDecoder();
+  const words = new Map<string, string[]>();
+  for (const [number, line] of index.split("\n").entries()) {
+    if (line === "" || line.startsWith("00-")) continue; // 00-…: about the dictionary
+    const [head, offset, size] = line.split("\t");
+    const [from, length] = [base64(offset), base64(size)];
+    if (head === undefined || from === undefined || length === undefined || from + length > text.length)
+      throw new ConfigError(
+        `${name}.index, line ${number + 1}: expected a word and its place in the dictionary, found "${line.slice(0, 60)}"; delete the folder and fetch it again`,
+      );
+    const found = translations(decoder.decode(text.subarray(from, from + length)));
+    const key = head.toLowerCase();
+    words.set(key, distinct([...(words.get(key) ?? []), ...found], TRANSLATIONS_MAX));
+  }
+  return words;
+}
+
+/** The translations of an entry's first sense; none where it is no noun. */
+export function translations(entry: string): string[] {
+  const [head = "", ...lines] = entry.split("\n").map((line) => line.trim());
+  if (OTHER_PARTS_OF_SPEECH.test(head) && !/<(?:n|s)>/i.test(head)) return [];
+  const first = lines.find((line) => line !== "" && !NO_TRANSLATION.test(line)) ?? "";
+  if (OTHER_PARTS_OF_SPEECH.test(first)) return [];
+  const plain = first
+    .replace(/^\d+\.\s*/, "")
+    .replace(MARKS, " ")
+    .replaceAll("~", " ");
+  const words = plain.split(/[,;、]/).map((word) => word.replace(/\s+/g, " ").trim());
+  return words.filter((word) => {
+    const short = word.length <= TRANSLATION_CHARS_MAX && word.split(" ").length <= TRANSLATION_WORDS_MAX;
+    return word.length > 0 && short && !/[.:/=]|[-\u2010]$/.test(word);
+  });
+}
+
+const DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/** dictd's numbers: digits of base 64, the most significant first. */
+function base64(digits = ""): number | undefined {
+  let n = 0;
+  for (const digit of digits) {
+    const value = DIGITS.indexOf(digit);
+    if (value < 0) return undefined;
+    n = n * 64 + value;
+  }
+  return digits === "" || !Number.isSafeInteger(n) ? undefined : n;
+}
