@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { HostTensor } from "../core/array.ts";
-import { ConfigError, MediaError } from "../core/errors.ts";
+import { ConfigError, MediaError, RuntimeFailure } from "../core/errors.ts";
 import type { FolderLock } from "../core/folder-lock.node.ts";
 import { Rng } from "../core/rng.ts";
 import { type Batches, openBatches, type TrainingBatch } from "../data/batches.node.ts";
@@ -185,7 +185,11 @@ export class ContrastiveRun {
           await this.#save(trainer);
       }
     } catch (e) {
-      if (!(e instanceof Diverged) && this.#step > this.#savedStep) await this.#save(trainer);
+      if (!(e instanceof Diverged) && this.#step > this.#savedStep)
+        await this.#save(trainer).catch((saving: unknown) => {
+          const lost = `steps ${this.#savedStep + 1} to ${this.#step} are lost, because they could not be saved`;
+          throw new RuntimeFailure(`${textOf(e)}; ${lost}: ${textOf(saving)}`, { cause: e });
+        });
       throw e;
     }
   }
@@ -300,6 +304,8 @@ export class ContrastiveRun {
     this.#savedStep = this.#step;
   }
 }
+
+const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** A gradient that is not finite has already reached the weights, a loss that is not finite shows it a step later. */
 function checkFinite(step: number, { loss, gradNorm }: StepResult): void {

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { watch } from "node:fs";
+import { rmSync, watch, writeFileSync } from "node:fs";
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -180,6 +180,20 @@ describe("a training that is stopped", () => {
       for (const { data } of tensors.values())
         expect((data as Float32Array).every((x) => !Number.isNaN(x))).toBe(true);
     }
+  });
+
+  test("and cannot be saved tells both", async () => {
+    const cancel = new AbortController();
+    const stopped = run("unsaved", PLAIN, {
+      signal: cancel.signal,
+      onProgress: ({ step }) => {
+        if (step !== 3) return;
+        rmSync(at("unsaved", "checkpoints"), { recursive: true, force: true });
+        writeFileSync(at("unsaved", "checkpoints"), "in the way");
+        cancel.abort(new Error("stopped by the test"));
+      },
+    });
+    await expect(stopped).rejects.toThrow(/stopped by the test; steps 1 to 3 are lost, .* (EEXIST|ENOTDIR)/);
   });
 
   test("is not continued with another recipe", async () => {
