@@ -1,8 +1,6 @@
-/** Which label fits a picture? `npx tsx examples/classify.ts PICTURE LABEL…` */
+/** Which label fits a picture? `npm run -s example -- examples/classify.ts PICTURE LABEL…` */
 import { fileURLToPath } from "node:url";
-import { loadEmbedder, loadForModel, ZeroShotClassifier } from "internvl";
-
-const NANO = fileURLToPath(new URL("../nano", import.meta.url));
+import { loadEmbedder, loadForModel, NANO, ZeroShotClassifier } from "internvl";
 
 export async function classify(
   picture: string,

@@ -1,8 +1,6 @@
-/** How alike are a picture and some texts? `npx tsx examples/embed.ts PICTURE TEXT…` */
+/** How alike are a picture and some texts? `npm run -s example -- examples/embed.ts PICTURE TEXT…` */
 import { fileURLToPath } from "node:url";
-import { loadEmbedder, loadForModel } from "internvl";
-
-const NANO = fileURLToPath(new URL("../nano", import.meta.url));
+import { loadEmbedder, loadForModel, NANO } from "internvl";
 
 export async function similarities(picture: string, texts: readonly string[]): Promise<number[]> {
   await using model = await loadEmbedder(NANO);

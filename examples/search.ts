@@ -1,10 +1,8 @@
-/** Indexes a folder of pictures and searches it. `npx tsx examples/search.ts FOLDER QUERY` */
+/** Indexes a folder of pictures and searches it. `npm run -s example -- examples/search.ts FOLDER QUERY` */
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { ImageIndex, loadEmbedder, type SearchResult } from "internvl";
-
-const NANO = fileURLToPath(new URL("../nano", import.meta.url));
+import { ImageIndex, loadEmbedder, NANO, type SearchResult } from "internvl";
 
 export async function search(folder: string, query: string, indexDir: string): Promise<SearchResult[]> {
   await using model = await loadEmbedder(NANO);

@@ -25,6 +25,7 @@ export { CONCEPT_PROTOCOL, evaluateRetrieval, PUBLISHED_PROTOCOL } from "./eval/
 export { ZeroShotClassifier } from "./eval/zero-shot-classifier.ts";
 export type { Embedder } from "./infer/embedder.ts";
 export { type LoadOptions, loadEmbedder } from "./infer/load-model.node.ts";
+export { NANO } from "./infer/nano.node.ts";
 export { ImageIndex } from "./search/image-index.ts";
 export type { SearchQuery, SearchResult, UpdateOptions } from "./search/types.ts";
 export { openLibrary } from "./server/library.ts";

@@ -1,13 +1,16 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { classify } from "../examples/classify.ts";
 import { similarities } from "../examples/embed.ts";
 import { search } from "../examples/search.ts";
 
 /** The examples of the README, run on the shipped model and gallery. */
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const gallery = (path = ""): string => fileURLToPath(new URL(`../gallery/${path}`, import.meta.url));
 
 test("embed: cosines of a picture and texts", async () => {
@@ -31,4 +34,19 @@ test("search: a folder is indexed and answers", async () => {
   } finally {
     await rm(dir, { recursive: true });
   }
+});
+
+test("each runs as its first line says", async () => {
+  const { example } = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8")).scripts;
+  const [tsx, ...conditions] = example.split(" ");
+  expect(tsx).toBe("tsx");
+  for (const name of await readdir(join(ROOT, "examples"))) {
+    const file = `examples/${name}`;
+    const [first] = (await readFile(join(ROOT, file), "utf8")).split("\n");
+    expect(first).toContain(`\`npm run -s example -- ${file} `);
+  }
+  const args = ["examples/embed.ts", "gallery/animals/cat-face.webp", "cat", "aeroplane"];
+  const node = [...conditions, "--import", import.meta.resolve("tsx"), ...args];
+  const { stdout } = await promisify(execFile)(process.execPath, node, { cwd: ROOT });
+  expect(stdout).toMatch(/^-?0\.\d{3} cat\n-?0\.\d{3} aeroplane\n$/);
 });

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { defaultIndex, defaultModel, evalCache, galleryIndex, SHIPPED_MODEL } from "./paths.ts";
+import { NANO } from "../infer/nano.node.ts";
+import { defaultIndex, defaultModel, evalCache, galleryIndex } from "./paths.ts";
 
 test("data is kept where the platform's programs keep it", () => {
   expect(defaultIndex({ HOME: "/home/a" }, "linux")).toBe(
@@ -18,7 +19,7 @@ test("data is kept where the platform's programs keep it", () => {
 test("the environment names another index and model; the gallery's index is apart from the user's", () => {
   const env = { HOME: "/home/a", INTERNVL_INDEX: "/i", INTERNVL_MODEL: "/m" };
   expect([defaultIndex(env, "linux"), defaultModel(env)]).toEqual(["/i", "/m"]);
-  expect(defaultModel({})).toBe(SHIPPED_MODEL);
+  expect(defaultModel({})).toBe(NANO);
   const home = { HOME: "/home/a" };
   const galleries = ["/one/gallery", "/two/gallery"].map((path) => galleryIndex(home, "linux", path));
   const places = [defaultIndex(home, "linux"), evalCache(home, "linux"), ...galleries];

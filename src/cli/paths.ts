@@ -2,19 +2,17 @@ import { createHash } from "node:crypto";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { NANO } from "../infer/nano.node.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Both `src/cli/` of a clone and `dist/cli/` of the package lie two folders below the root. */
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
-/** The model that comes with the package. */
-export const SHIPPED_MODEL = join(ROOT, "nano");
-
 /** The pictures that come with the package. */
 export const GALLERY = join(ROOT, "gallery");
 
-export const defaultModel = (env: Environment): string => env.INTERNVL_MODEL || SHIPPED_MODEL;
+export const defaultModel = (env: Environment): string => env.INTERNVL_MODEL || NANO;
 
 /** Where a program of this user keeps data, by the platform's convention. */
 function userData(env: Environment, platform: NodeJS.Platform): string {

@@ -2,6 +2,7 @@ import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import { ConfigError, UsageError } from "../../core/errors.ts";
+import { NANO } from "../../infer/nano.node.ts";
 import type { Progress as IndexProgress } from "../../search/progress.ts";
 import type { FolderJob } from "../../server/indexer.ts";
 import type { Library } from "../../server/ports.ts";
@@ -19,7 +20,7 @@ import {
   precisionOption,
   threadsOption,
 } from "../options.ts";
-import { defaultIndex, GALLERY, galleryIndex, SHIPPED_MODEL } from "../paths.ts";
+import { defaultIndex, GALLERY, galleryIndex } from "../paths.ts";
 import type { Progress } from "../progress.ts";
 import { visible } from "../terminal.ts";
 
@@ -104,7 +105,7 @@ async function openPictures(context: Context, options: ServeOptions, bar: Progre
   const library = {
     embedder,
     indexDir: options.index ?? (options.gallery ? galleryIndex(env) : defaultIndex(env)),
-    shipped: options.model === SHIPPED_MODEL,
+    shipped: options.model === NANO,
   };
   const opened = await openLibrary(library).catch((error: unknown) => {
     // The gallery takes seconds to index: another version of the model is no reason to bother anybody.
