@@ -36,7 +36,7 @@ function shippedModel(): HTMLElement[] {
     }),
     h("h3", { text: "It knows" }),
     h("p", {
-      text: "Pictograms, emoji, clip art, stamps and flags, asked for by what they show, in English and about thirty other languages.",
+      text: "Pictograms, emoji, clip art, stamps and flags, asked for by what they show, in English and twelve other languages.",
     }),
     h("h3", { text: "It does not know" }),
     h("p", {
