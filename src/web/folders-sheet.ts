@@ -1,6 +1,7 @@
 import { api, type Folder, type Job } from "./api.ts";
 import { announce, byId, closeOnBackdrop, h, icon, openModal, sheetHead } from "./dom.ts";
-import { fileName, formatCount, formatPlural, formatRemaining } from "./format.ts";
+import { fileName, formatPlural } from "./format.ts";
+import { jobText } from "./job-text.ts";
 
 /** The indexed folders: add one, watch it being indexed, take one out. */
 export class FoldersSheet {
@@ -181,25 +182,3 @@ function brokenFiles(job: Job): HTMLElement {
     h("ul", { class: "broken" }, ...items),
   );
 }
-
-/** One line about a job, for the sheet and the top of the page. */
-export function jobText({ state, progress, error }: Job): string {
-  switch (state) {
-    case "queued":
-      return "Waiting for its turn";
-    case "failed":
-      return `Not indexed: ${error ?? "unknown reason"}`;
-    case "done":
-      return "Up to date";
-    case "indexing":
-      break;
-  }
-  if (progress?.phase === "optimize") return "Tidying the index…";
-  if (progress?.phase !== "embed" || !progress.total) return "Looking for pictures…";
-  const parts = [`${formatCount(progress.done)} of ${formatCount(progress.total)}`];
-  if (progress.ratePerSecond > 0) parts.push(`${formatRate(progress.ratePerSecond)} pictures/s`);
-  if (progress.etaSeconds !== undefined) parts.push(formatRemaining(progress.etaSeconds));
-  return parts.join(" · ");
-}
-
-const formatRate = (rate: number): string => (rate >= 10 ? formatCount(Math.round(rate)) : rate.toFixed(1));
