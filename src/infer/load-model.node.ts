@@ -21,7 +21,7 @@ import { type OpenedCheckpoint, openCheckpoint } from "../weights/open-checkpoin
 import { AsyncDisposables } from "./async-disposables.ts";
 import { checkInt8Products } from "./check-int8.ts";
 import { createContrastiveEmbedder } from "./contrastive-embedder.ts";
-import type { Embedder } from "./embedder.ts";
+import { type Embedder, formatId } from "./embedder.ts";
 import { withoutUnused } from "./unused-fields.ts";
 
 export interface LoadOptions {
@@ -126,7 +126,7 @@ export async function loadEmbedder(path: string, options: LoadOptions = {}): Pro
     const set = stack.own(await runtime.weights(weights));
     const embedder = stack.own(
       await createContrastiveEmbedder({
-        id: await fingerprint(path, weights, opened, options),
+        id: await idOf(path, weights, opened, options),
         scale,
         model,
         weights: set,
@@ -153,10 +153,11 @@ export async function loadEmbedder(path: string, options: LoadOptions = {}): Pro
 }
 
 /**
- * A name for the embeddings that this model gives: the folder's name and a hash of names, shapes and the data of a few
- * small tensors (reading billions of weights for a name would take minutes), the precision and the picture's size.
+ * A name for the embeddings that this model gives: the folder's name, the precision, and a hash of names, shapes and the
+ * data of a few small tensors (reading billions of weights for a name would take minutes), the precision and the
+ * picture's size.
  */
-async function fingerprint(
+async function idOf(
   path: string,
   weights: ReadonlyMap<string, TensorSource>,
   opened: OpenedCheckpoint,
@@ -173,5 +174,5 @@ async function fingerprint(
   }
   hash.update(JSON.stringify([options.precision, options.imageSize]));
   const name = basename(resolve(path)).replace(/\.\w+$/, "");
-  return `${name}@${hash.digest("hex").slice(0, 12)}`;
+  return formatId({ name, precision: options.precision, fingerprint: hash.digest("hex").slice(0, 12) });
 }

@@ -352,6 +352,22 @@ test("another model's index is refused until it is rebuilt", async () => {
   expect((await rowsOf(w.dir)).length).toBe(1);
 });
 
+test("a table that is damaged or gone is refused at once, and can be begun again", async () => {
+  await using w = await workplace();
+  await put(w.pictures, { "a.png": await patches(1) });
+  await w.index.update(w.pictures);
+  for (const [i, damage] of ["images-1.lance/_versions", "images-2.lance"].entries()) {
+    await rm(join(w.dir, damage), { recursive: true });
+    const opening = ImageIndex.open(w.dir, w.embedder);
+    await expect(opening).rejects.toThrow(ConfigError);
+    await expect(opening).rejects.toThrow(
+      new RegExp(`the table images-${i + 1} .*: internvl index --rebuild --index .*index$`),
+    );
+    await using rebuilt = await ImageIndex.open(w.dir, w.embedder, { rebuild: true });
+    expect(await rebuilt.update()).toEqual({ ...nothing, added: 1 });
+  }
+});
+
 test("one writer at a time", async () => {
   await using w = await workplace();
   await put(w.pictures, { "a.png": await patches(1) });

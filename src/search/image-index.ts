@@ -1,8 +1,9 @@
 import { mkdir, realpath } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { ConfigError, UsageError } from "../core/errors.ts";
+import { UsageError } from "../core/errors.ts";
 import { FolderLock } from "../core/folder-lock.node.ts";
 import type { Embedder } from "../infer/embedder.ts";
+import { checkModel } from "./check-model.ts";
 import { below, bytesBelow, checkFolders, isInPlace, outermost, presentFolders, toImage } from "./folders.ts";
 import { ImageTable, type Row } from "./image-table.ts";
 import { type Manifest, nextTable, readManifest, writeManifest } from "./manifest.ts";
@@ -69,7 +70,7 @@ export class ImageIndex implements AsyncDisposable {
     if (!create) await ImageIndex.check(index.dir);
     const manifest = await readManifest(index.dir);
     if (manifest && rebuild) await index.#rebuild();
-    else if (manifest) index.#checkModel(manifest);
+    else await index.#current();
     return index;
   }
 
@@ -286,7 +287,7 @@ export class ImageIndex implements AsyncDisposable {
   async #current(): Promise<Current | undefined> {
     const manifest = await readManifest(this.dir);
     if (!manifest) return undefined;
-    this.#checkModel(manifest);
+    checkModel(this.dir, manifest, this.embedder);
     return { manifest, table: await this.#table(manifest, "existing") };
   }
 
@@ -331,13 +332,5 @@ export class ImageIndex implements AsyncDisposable {
       await writeManifest(this.dir, { ...manifest, trainedOn: pictures });
     }
     await table.tidy();
-  }
-
-  #checkModel({ model, dimension }: Manifest): void {
-    const { id, dimension: width } = this.embedder;
-    if (model !== id || dimension !== width)
-      throw new ConfigError(
-        `${this.dir}: expected an index made with ${id} (${width} numbers a picture), found one made with ${model} (${dimension}), whose embeddings cannot be compared; use that model or rebuild the index (--rebuild)`,
-      );
   }
 }

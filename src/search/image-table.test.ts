@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
-import { RuntimeFailure } from "../core/errors.ts";
+import { ConfigError } from "../core/errors.ts";
 import { Rng } from "../core/rng.ts";
 import { ImageIndex } from "./image-index.ts";
 import { ImageTable, type Row } from "./image-table.ts";
@@ -37,9 +37,7 @@ test("rows come back as they went in; failed files have no vector and are never 
     ["/b", null],
     ["/c", null],
   ]);
-  await expect(ImageTable.open(folder.path, "images-7", DIMENSION, "existing")).rejects.toThrow(
-    RuntimeFailure,
-  );
+  await expect(ImageTable.open(folder.path, "images-7", DIMENSION, "existing")).rejects.toThrow(ConfigError);
 });
 
 test("filters mean what they say, whatever the paths are", async () => {

@@ -1,6 +1,7 @@
 import type { Connection, Table } from "@lancedb/lancedb";
 import * as arrow from "apache-arrow";
-import { RuntimeFailure } from "../core/errors.ts";
+import { ConfigError, RuntimeFailure } from "../core/errors.ts";
+import { rebuildCommand } from "./manifest.ts";
 import { allOf, quote } from "./sql.ts";
 
 /** A file of the index: a picture (vector, no error) or one that could not be used (error, no vector). */
@@ -52,7 +53,10 @@ export class ImageTable {
     private readonly dimension: number,
   ) {}
 
-  /** Opens the table `name`, or makes an empty one in its place. */
+  /**
+   * Opens the table `name`, or makes an empty one in its place. Throws a ConfigError for a table that is damaged or
+   * gone, a RuntimeFailure where none can be made.
+   */
   static async open(
     dir: string,
     name: string,
@@ -74,8 +78,13 @@ export class ImageTable {
       );
     } catch (e) {
       connection.close();
+      if (mode === "existing")
+        throw new ConfigError(
+          `${dir}: expected the table ${name} of an image index, found that it cannot be opened (${firstLine(e)}); begin again: ${rebuildCommand(dir)}`,
+          { cause: e },
+        );
       throw new RuntimeFailure(
-        `${dir}: expected the table ${name} of an image index, found that it cannot be opened (${firstLine(e)}); rebuild the index (--rebuild)`,
+        `${dir}: expected to make the table ${name} of an image index, found that it cannot be done (${firstLine(e)}); check the disk and its permissions`,
         { cause: e },
       );
     }

@@ -71,5 +71,9 @@ export async function writeManifest(indexDir: string, manifest: Manifest): Promi
   }
 }
 
+/** The command that makes the index anew, for messages. */
+export const rebuildCommand = (indexDir: string): string =>
+  `internvl index --rebuild --index ${/^[\w./-]+$/.test(indexDir) ? indexDir : JSON.stringify(indexDir)}`;
+
 /** The table name that follows `name`. */
 export const nextTable = (name: string): string => `images-${Number(name.slice("images-".length)) + 1}`;
