@@ -21,8 +21,15 @@ test("the environment names another index and model; the gallery's index is apar
   expect([defaultIndex(env, "linux"), defaultModel(env)]).toEqual(["/i", "/m"]);
   expect(defaultModel({})).toBe(NANO);
   const home = { HOME: "/home/a" };
-  const galleries = ["/one/gallery", "/two/gallery"].map((path) => galleryIndex(home, "linux", path));
+  const gallery = (model: string, precision?: string, path = "/one/gallery") =>
+    galleryIndex(home, { model, precision }, "linux", path);
+  const galleries = [
+    gallery("/m"),
+    gallery("/m", "w8"),
+    gallery("/n"),
+    gallery("/m", undefined, "/two/gallery"),
+  ];
   const places = [defaultIndex(home, "linux"), evalCache(home, "linux"), ...galleries];
-  expect(new Set(places).size).toBe(4);
-  expect(galleryIndex(home, "linux", "/one/gallery")).toBe(galleries[0]);
+  expect(new Set(places).size).toBe(places.length);
+  expect(gallery("/x/../m/")).toBe(galleries[0]);
 });

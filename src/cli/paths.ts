@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { NANO } from "../infer/nano.node.ts";
 
@@ -29,16 +29,25 @@ function userData(env: Environment, platform: NodeJS.Platform): string {
 export const defaultIndex = (env: Environment, platform: NodeJS.Platform = process.platform): string =>
   env.INTERNVL_INDEX || join(userData(env, platform), "index");
 
+/** What the embeddings of an index depend on. */
+export interface IndexModel {
+  readonly model: string;
+  readonly precision?: string | undefined;
+}
+
 /**
  * The index of a shipped gallery, apart from the user's own: its pictures are nobody's search results. Each clone or
- * installation has its own, or two of them would show every picture twice.
+ * installation has its own, or two of them would show every picture twice; and so has each model, or a change of the
+ * model and back would embed everything twice, the folders that were added on the page included.
  */
 export function galleryIndex(
   env: Environment,
+  { model, precision }: IndexModel,
   platform: NodeJS.Platform = process.platform,
   gallery = GALLERY,
 ): string {
-  const digest = createHash("sha256").update(gallery).digest("hex").slice(0, 12);
+  const what = JSON.stringify([gallery, resolve(model), precision ?? null]);
+  const digest = createHash("sha256").update(what).digest("hex").slice(0, 12);
   return join(userData(env, platform), "galleries", digest);
 }
 

@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { Command } from "commander";
-import { ConfigError, UsageError } from "../../core/errors.ts";
+import { UsageError } from "../../core/errors.ts";
 import { NANO } from "../../infer/nano.node.ts";
 import type { Progress as IndexProgress } from "../../search/progress.ts";
 import type { FolderJob } from "../../server/indexer.ts";
@@ -99,19 +99,15 @@ function noteIndexed(context: Context, failed: readonly FolderJob[]): Promise<vo
 /** The library behind the server, which shows its indexing on the terminal. */
 async function openPictures(context: Context, options: ServeOptions, bar: Progress): Promise<Library> {
   const { openLibrary } = await import("../../server/library.ts");
+  const { openGallery } = await import("../gallery.ts");
   const { showIndexing } = await import("./index-folders.ts");
   const { env } = context;
   const embedder = await openModel(context, options);
-  const library = {
-    embedder,
-    indexDir: options.index ?? (options.gallery ? galleryIndex(env) : defaultIndex(env)),
-    shipped: options.model === NANO,
-  };
-  const opened = await openLibrary(library).catch((error: unknown) => {
-    // The gallery takes seconds to index: another version of the model is no reason to bother anybody.
-    if (!options.gallery || options.index !== undefined || !(error instanceof ConfigError)) throw error;
-    return openLibrary({ ...library, rebuild: true });
-  });
+  const shipped = options.model === NANO;
+  const opened =
+    options.gallery && options.index === undefined
+      ? await openGallery({ embedder, shipped, indexDir: galleryIndex(env, options) })
+      : await openLibrary({ embedder, shipped, indexDir: options.index ?? defaultIndex(env) });
   return { ...opened, index: watched(opened.index, (p) => showIndexing(bar, p)) };
 }
 
