@@ -25,7 +25,9 @@ function dictionary(entries: readonly string[]) {
 const { index, text } = dictionary([
   'crane /kɹˈeɪn/\nKran <masc>\n      "single girder crane"  - Deckenkran\n see: {cranes}\n\n',
   "Crane /kɹˈeɪn/\nKranich <masc> [astron.]\n         Note: Sternbild\n",
-  "full ‐ stop /x/\n. \n",
+  "computed axial tomography /x/ (CAT /y/)\nSchichtröntgen <neut>\n",
+  "dog /dˈɒɡ/\nBandhaken <masc>, Bandzieher <masc>\n",
+  'dog /dˈɒɡ/\nHund <masc> [zool.]\n      "dogs with an instinct"  - Hunde\n',
   "carry /x/ <vt>\ntragen\n",
 ]);
 
@@ -33,16 +35,22 @@ it("reads headwords and their first translations", () => {
   const words = parseDictionary(`00-database-short\tA\tB\n${index}`, text, "eng-deu");
   expect(words.get("crane")).toEqual(["Kran", "Kranich"]);
   expect(words.get("carry")).toEqual([]);
+  expect(words.get("dog")).toEqual(["Hund", "Bandhaken"]); // the entry with examples first
+  expect(parseDictionary(index.replace("computed axial tomography", "CAT"), text, "d").has("cat")).toBe(
+    false,
+  );
 });
 
 it.each([
-  ["pigeon /pidʒən/\n1. colombe, pigeon\n2. autre\n", ["colombe", "pigeon"]],
-  ["carrot //ˈkæɹ.ət// <n>\nニンジン, 人参\nDaucus carota ssp. sativus\n", ["ニンジン", "人参"]],
-  ["carrot /ˈkærət/ <N>\n 1.  marchewka\n 2.  [nieform]  zachęta\n", ["marchewka"]],
+  ["pigeon /pidʒən/\n1. colombe, pigeon\n2. autre\n", ["colombe", "autre"]],
+  ["carrot //ˈkæɹ.ət// <n>\nニンジン, 人参\nDaucus carota ssp. sativus\n", ["ニンジン"]],
+  ["carrot /ˈkærət/ <N>\n 1.  marchewka\n 2.  [nieform]  zachęta\n", ["marchewka", "zachęta"]],
   ["kidney /x/ (K /k/)\n [Br.] Niere <fem> (auch: Nieren) [anat.]\n", ["Niere"]],
   ["kill /x/\nI.  <V>  porywać\nII.  <N>  porwanie\n", []],
+  ["horse /x/\nI.  <N>  koń\nII.  <N Comp>horse racing /x/   wyścigi konne\n", ["koń"]],
+  ["cat /kæt/\n1. mégère, peau de vache, rosse\n2. chat\n3. trois\n", ["mégère", "chat"]],
   ["wedge /x/\neen wig slaan, wig\n", ["wig"]],
-  ["boom /x/\nboom‐, master…\n", ["master…"]],
+  ["boom /x/\nboom‐, -té, master…, giek\n", ["giek"]],
   ["tree\n", []],
   ["", []],
 ])("takes the names of the first sense out of %j", (entry, names) => {

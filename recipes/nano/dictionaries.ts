@@ -12,15 +12,17 @@ export type Dictionary = ReadonlyMap<string, readonly string[]>;
 const FILE_BYTES_MAX = 32 << 20;
 const TEXT_BYTES_MAX = 256 << 20;
 
-/** Of many translations the first two are the usual ones. */
-const TRANSLATIONS_MAX = 2;
-const TRANSLATION_CHARS_MAX = 32;
-const TRANSLATION_WORDS_MAX = 2;
+/** Of a name's entries and their senses so many words are taken: its usual meaning is the first only often. */
+const NAMES_MAX = 3;
+const SENSES_MAX = 2;
+const NAME_CHARS_MAX = 32;
+const NAME_WORDS_MAX = 2;
 
 /** Marks of words that are no names of things, as the dictionaries write them. */
-const OTHER_PARTS_OF_SPEECH = /<(?:v|vt|vi|vti|adj|adv|prep|conj|int|phrase|proverb)\b[^>]*>/i;
-/** Lines of an entry that translate nothing: examples, notes, references, explanations in English. */
-const NO_TRANSLATION = /^(?:"|see:|note:|synonyms?:|- |[IV]+\.)/i;
+const OTHER_PARTS_OF_SPEECH = /<(?:v|vt|vi|vti|v phras|adj|adv|prep|conj|int|phrase|proverb)\b[^>]*>/i;
+const NOUN = /<(?:n|s)>/i;
+/** Lines of an entry that translate nothing: examples, notes, references. */
+const NO_TRANSLATION = /^(?:"|see:|note:|synonyms?:|- )/i;
 const MARKS = /<[^>]*>|\[[^\]]*\]|\([^)]*\)|\{[^}]*\}/g;
 
 /** How the keys of the sources that are dictionaries begin; their language follows. */
@@ -52,7 +54,7 @@ export async function readDictionary(dir: string, language: string): Promise<Dic
  */
 export function parseDictionary(index: string, text: Uint8Array, name: string): Dictionary {
   const decoder = new TextDecoder();
-  const words = new Map<string, string[]>();
+  const entries = new Map<string, string[]>();
   for (const [number, line] of index.split("\n").entries()) {
     if (line === "" || line.startsWith("00-")) continue; // 00-…: about the dictionary
     const [head, offset, size] = line.split("\t");
@@ -61,28 +63,61 @@ export function parseDictionary(index: string, text: Uint8Array, name: string): 
       throw new ConfigError(
         `${name}.index, line ${number + 1}: expected a word and its place in the dictionary, found "${line.slice(0, 60)}"; delete the folder and fetch it again`,
       );
-    const found = translations(decoder.decode(text.subarray(from, from + length)));
+    const entry = decoder.decode(text.subarray(from, from + length));
     const key = head.toLowerCase();
-    words.set(key, distinct([...(words.get(key) ?? []), ...found], TRANSLATIONS_MAX));
+    // Abbreviations lead to what they are short for: a computed axial tomography is no cat.
+    if (headOf(entry).toLowerCase() === key) entries.set(key, [...(entries.get(key) ?? []), entry]);
   }
-  return words;
+  return new Map([...entries].map(([key, list]) => [key, namesOf(list)]));
 }
 
-/** The translations of an entry's first sense; none where it is no noun. */
+/** The word that an entry explains, before its pronunciation and marks. */
+const headOf = (entry: string): string =>
+  entry
+    .split("\n", 1)[0]!
+    .split(/ [/<(]/, 1)[0]!
+    .trim();
+
+/** First the first name of each entry, the usual meanings before others: they have most examples. Then the second. */
+function namesOf(entries: readonly string[]): string[] {
+  const lists = [...entries].sort((a, b) => b.length - a.length).map(translations);
+  const ranks = Array.from({ length: SENSES_MAX }, (_, rank) => rank);
+  return distinct(
+    ranks.flatMap((rank) => lists.flatMap((names) => names.slice(rank, rank + 1))),
+    NAMES_MAX,
+  );
+}
+
+/** The first name of each of an entry's first senses; none where it is no noun. */
 export function translations(entry: string): string[] {
   const [head = "", ...lines] = entry.split("\n").map((line) => line.trim());
-  if (OTHER_PARTS_OF_SPEECH.test(head) && !/<(?:n|s)>/i.test(head)) return [];
-  const first = lines.find((line) => line !== "" && !NO_TRANSLATION.test(line)) ?? "";
-  if (OTHER_PARTS_OF_SPEECH.test(first)) return [];
-  const plain = first
-    .replace(/^\d+\.\s*/, "")
+  if (OTHER_PARTS_OF_SPEECH.test(head) && !NOUN.test(head)) return [];
+  const names: string[] = [];
+  let first = true;
+  for (const line of lines) {
+    if (line === "" || NO_TRANSLATION.test(line)) continue;
+    const sense = line.replace(/^[IV]+\.\s*/, "");
+    if (OTHER_PARTS_OF_SPEECH.test(sense)) break; // so is all that follows
+    const numbered = /^(?:<[^>]*>\s*)?\d+\./.test(sense);
+    if (first || numbered) names.push(...nameIn(sense));
+    first = false; // lines without a number explain the sense before them
+    if (names.length >= SENSES_MAX) break;
+  }
+  return names;
+}
+
+/** The first of a sense's words that can be a name. */
+function nameIn(sense: string): string[] {
+  const plain = sense
     .replace(MARKS, " ")
+    .replace(/^\s*\d+\./, "")
     .replaceAll("~", " ");
   const words = plain.split(/[,;、]/).map((word) => word.replace(/\s+/g, " ").trim());
-  return words.filter((word) => {
-    const short = word.length <= TRANSLATION_CHARS_MAX && word.split(" ").length <= TRANSLATION_WORDS_MAX;
-    return word.length > 0 && short && !/[.:/=]|[-\u2010]$/.test(word);
+  const name = words.find((word) => {
+    const short = word.length <= NAME_CHARS_MAX && word.split(" ").length <= NAME_WORDS_MAX;
+    return word.length > 0 && short && !/[.:/=…]|^[-\u2010]|[-\u2010]$/.test(word);
   });
+  return name === undefined ? [] : [name];
 }
 
 const DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

@@ -35,7 +35,8 @@ export interface DebianSource {
 
 export type Source = NpmSource | DebianSource;
 
-/** A dictionary from English; no pictures, words for text pairs. */
+/**
+ * A dictionary from English (the Spanish one cuts longer headwords off: a "horse" is a "castaña"); no pictures, words for text pairs. */
 function freedict<L extends string>(
   language: L,
   version: string,
@@ -247,13 +248,6 @@ export const SOURCES = [
     "2022.04.21-1",
     "b8db6774b640ae8a372bee119b4304d88e6fd471a283d1326d7ec0abcc8b930e",
     217_484,
-    "GPL-2.0-or-later",
-  ),
-  freedict(
-    "spa",
-    "2022.04.21-1",
-    "1b6a624048eddad805dcf0473a74e53420fbe391e7f2638090bddf625e9ad2b6",
-    136_204,
     "GPL-2.0-or-later",
   ),
   freedict(

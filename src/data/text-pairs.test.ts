@@ -53,3 +53,14 @@ test("draws different lists: their names, then another text of each", () => {
   expect(seen.size).toBe(27);
   expect(new Set(drawTextPairs(lists, 9, new Rng(0)).slice(0, 9)).size).toBe(9);
 });
+
+test("no two pairs of a batch share a text, unless there is nothing else", () => {
+  const lists = ["deer|animal", "cow|animal", "animal|beast", "cow|Kuh", "tree|Baum", "car|Auto"].map(
+    (line) => line.split("|") as [string, string],
+  );
+  for (let seed = 0; seed < 60; seed++) {
+    const texts = drawTextPairs(lists, 3, new Rng(seed));
+    expect(new Set(texts).size).toBe(6);
+  }
+  expect(new Set(drawTextPairs(lists, 6, new Rng(0))).size).toBe(9);
+});

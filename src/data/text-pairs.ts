@@ -54,13 +54,27 @@ function parseLine(line: string): TextList | string {
   return parsed.error.issues.map((i) => `${i.path.join(".") || "the line"}: ${i.message}`).join("; ");
 }
 
+/** Lists are drawn again so many times, on average, before two pairs of a batch may share a text. */
+const REDRAWS = 8;
+
 /**
  * `count` different lists (at most all) as pairs: the names of all of them, then another text of each, all alike
- * likely: 2·count texts.
+ * likely: 2·count texts. Pairs are each other's negatives, so none has a text that another has, as long as there are
+ * enough lists for that.
  */
 export function drawTextPairs(lists: readonly TextList[], count: number, rng: Rng): string[] {
   const drawn = new Set<number>();
-  while (drawn.size < count) drawn.add(rng.int(lists.length));
-  const pairs = [...drawn].map((at) => lists[at]!);
-  return [...pairs.map(([name]) => name), ...pairs.map(([, ...others]) => others[rng.int(others.length)]!)];
+  const used = new Set<string>();
+  const pairs: [name: string, other: string][] = [];
+  for (let redraws = REDRAWS * count; pairs.length < count; ) {
+    const at = rng.int(lists.length);
+    if (drawn.has(at)) continue;
+    const [name, ...others] = lists[at]!;
+    const other = others[rng.int(others.length)]!;
+    if ((used.has(name) || used.has(other)) && redraws-- > 0) continue;
+    drawn.add(at);
+    used.add(name).add(other);
+    pairs.push([name, other]);
+  }
+  return [...pairs.map(([name]) => name), ...pairs.map(([, other]) => other)];
 }

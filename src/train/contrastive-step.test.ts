@@ -58,8 +58,12 @@ test("with several captions a picture, the loss is the mean over them", async ()
 
 test("pairs of texts add their own contrastive loss, weighted", async () => {
   const alone = await firstStep(first);
-  const lossWith = async (weight: number, a: typeof first, b: typeof first) =>
-    (await firstStep(join(first, a, b), { textPairs: { count: B, weight } })).loss - alone.loss;
+  expect(alone.pairLoss).toBeUndefined();
+  const lossWith = async (weight: number, a: typeof first, b: typeof first) => {
+    const { loss, pairLoss } = await firstStep(join(first, a, b), { textPairs: { count: B, weight } });
+    expect(loss).toBeCloseTo(alone.loss + weight * pairLoss!, 5);
+    return loss - alone.loss;
+  };
   const once = await lossWith(1, first, second);
   expect(once).toBeGreaterThan(1e-3);
   expect(await lossWith(0.5, first, second)).toBeCloseTo(once / 2, 5);

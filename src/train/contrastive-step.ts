@@ -49,7 +49,7 @@ export interface ContrastiveStep {
  * Stage 1 of InternVL (arXiv:2312.14238 §4.1) as one graph: forward, backward, clipping by global norm and AdamW.
  * Inputs: images, ids i64 [C·B + 2·P, L] (every picture's first caption, then every second; every text pair's first text, then
  * every second), eos i64 [C·B + 2·P], kept i64 [B, K], drop [2·layers, B, 1, 1], rate.GROUP, correction1, correction2, the state, and the frozen weights. Outputs: loss,
- * grad_norm, scale, and the new state. Throws a ConfigError when groups overlap or match nothing.
+ * grad_norm, scale, with text pairs pair_loss (not weighted), and the new state. Throws a ConfigError when groups overlap or match nothing.
  */
 export function buildContrastiveStep(model: InternVLC, options: ContrastiveStepOptions): ContrastiveStep {
   const { batchSize: B, captions: C = 1 } = options;
@@ -78,8 +78,8 @@ export function buildContrastiveStep(model: InternVLC, options: ContrastiveStepO
   const parts = split.outputs(texts, { axis: 0, sizes: rows });
   const losses = parts.slice(0, C).map((caption) => contrastiveLoss(images, caption, model.scale()));
   const captionLoss = mul(losses.reduce(add), 1 / C);
-  const pairLoss = P > 0 ? [mul(contrastiveLoss(parts[C]!, parts[C + 1]!, model.scale()), weight)] : [];
-  const loss = [captionLoss, ...pairLoss].reduce(add);
+  const pairLoss = P > 0 ? contrastiveLoss(parts[C]!, parts[C + 1]!, model.scale()) : undefined;
+  const loss = pairLoss ? add(captionLoss, mul(pairLoss, weight)) : captionLoss;
 
   const rates = new Map(options.groups.map((g) => [g.name, input(rateName(g.name), "f32", [])]));
   const gradients = grad(loss, trained.map(paramTensor));
@@ -102,6 +102,7 @@ export function buildContrastiveStep(model: InternVLC, options: ContrastiveStepO
   const { updated, gradNorm } = adamw(states, scalars, options);
 
   const outputs: Record<string, Tensor> = { loss, grad_norm: gradNorm, scale: model.scale() };
+  if (pairLoss) outputs.pair_loss = pairLoss;
   trained.forEach((param, i) => {
     const names = stateNames(param.key);
     outputs[newName(names.value)] = updated[i]!.value;

@@ -12,7 +12,7 @@ import { writeWhole } from "./export.node.ts";
 import type { Recipe } from "./recipe.ts";
 
 /** Counts are whole numbers: weights are spread over the texts in these units. */
-const UNITS = 1_000_000;
+const UNITS = 1_000_000_000;
 
 /** Files of a tokenizer, as in the published folders. */
 const TOKENIZER_FILES = ["tokenizer.model", "tokenizer.json", "tokenizer_config.json"];
@@ -70,8 +70,12 @@ function* weightedTexts(
 ): Generator<[text: string, weight: number]> {
   for (const { captions } of items) {
     const shares = languageShares(Object.keys(captions), data.languages);
-    for (const [language, list] of Object.entries(captions))
-      for (const text of list) yield [text, shares.get(language)! / list.length];
+    for (const [language, list] of Object.entries(captions)) {
+      const share = shares.get(language)!;
+      const alike = (1 - data.first_caption_share) / list.length;
+      for (const [i, text] of list.entries())
+        yield [text, share * (i === 0 ? data.first_caption_share + alike : alike)];
+    }
   }
   // In an epoch every picture is drawn once, and so many pairs for each of them.
   const pairs = ((data.text_pairs?.batch_size ?? 0) / batch_size) * items.length;

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { ConfigError } from "../core/errors.ts";
 import type { ManifestItem } from "../data/manifest.ts";
 import type { TextList } from "../data/text-pairs.ts";
@@ -50,8 +51,15 @@ function differingFields(a: unknown, b: unknown, path = ""): string[] {
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-/** The text whose digest stands for a manifest and text pairs. */
-export const manifestText = (items: readonly ManifestItem[], textLists: readonly TextList[]): string =>
-  [...items.map(({ image, captions, group, weight }) => [image, captions, group, weight]), ...textLists]
-    .map((line) => JSON.stringify(line))
-    .join("\n");
+/** The digest of a manifest and text pairs. */
+export function digestOf(items: readonly ManifestItem[], textLists: readonly TextList[]): string {
+  const hash = createHash("sha256");
+  let before = "";
+  const add = (line: unknown) => {
+    hash.update(before).update(JSON.stringify(line));
+    before = "\n";
+  };
+  for (const { image, captions, group, weight } of items) add([image, captions, group, weight]);
+  for (const list of textLists) add(list);
+  return hash.digest("hex");
+}

@@ -69,6 +69,14 @@ test("a manifest without pictures to train on", async () => {
   expect(message).toContain('"train"');
 });
 
+test("more text pairs in a batch than there are", async () => {
+  await writeFile(join(folder, "pairs.jsonl"), '{"texts":["a","b"]}\n');
+  const data = { ...RECIPE.data, text_pairs: { file: "pairs.jsonl", batch_size: 2 } };
+  expect(await problemOf({ data })).toMatch(
+    /recipe\.json: data\.text_pairs\.batch_size: expected at most 1, the lines of pairs\.jsonl, found 2/,
+  );
+});
+
 test("a held-out split that the manifest has not", async () => {
   const evaluation = { every: 1, splits: ["heldout-b"], languages: ["en"] };
   expect(await problemOf({ evaluation })).toContain('"heldout-b"');

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { mkdir, readFile, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { ConfigError, ShapeError } from "../core/errors.ts";
@@ -14,7 +13,7 @@ import { CHECKPOINTS, ContrastiveRun } from "./contrastive-run.node.ts";
 import { assignGroups } from "./param-groups.ts";
 import { prepareTokenizer } from "./prepare-tokenizer.node.ts";
 import { modelConfigAt, parseRecipe, type Recipe, recipeIdentity, totalSteps } from "./recipe.ts";
-import { manifestText } from "./run-identity.ts";
+import { digestOf } from "./run-identity.ts";
 import type { TrainOptions, TrainSummary } from "./train-options.ts";
 
 export type { Evaluate, TrainEvent, TrainOptions, TrainSummary } from "./train-options.ts";
@@ -40,6 +39,7 @@ export async function train(recipePath: string, options: TrainOptions = {}): Pro
   });
   const items = await readManifest(manifest, { split: "train" });
   const textLists = pairs === undefined ? [] : await readTextPairs(pairs);
+  checkTextPairs(recipe, recipePath, textLists.length);
   const heldOut = await readHeldOut(recipe, manifest);
   const output = resolve(folder, recipe.output);
   await mkdir(output, { recursive: true });
@@ -50,7 +50,7 @@ export async function train(recipePath: string, options: TrainOptions = {}): Pro
   await using runtime = await createRuntime(options.threads ? { threads: options.threads } : {});
   const identity = {
     recipe: recipeIdentity(recipe),
-    manifest: createHash("sha256").update(manifestText(items, textLists)).digest("hex"),
+    manifest: digestOf(items, textLists),
   };
   const parts = {
     recipe,
@@ -115,6 +115,15 @@ async function checkPaths(
   if (problems.length > 0)
     throw new ConfigError(
       `${recipePath}: paths are relative to the recipe's folder\n  ${problems.join("\n  ")}`,
+    );
+}
+
+/** A batch draws every line once at most. */
+function checkTextPairs({ data }: Recipe, recipePath: string, lines: number): void {
+  const { text_pairs: pairs } = data;
+  if (pairs && pairs.batch_size > lines)
+    throw new ConfigError(
+      `${recipePath}: data.text_pairs.batch_size: expected at most ${lines}, the lines of ${pairs.file}, found ${pairs.batch_size}`,
     );
 }
 

@@ -8,8 +8,10 @@ import { type ContrastiveStep, newName, rateName, stateNames } from "./contrasti
 export type StepInputs = Readonly<Record<string, HostTensor>>;
 
 export interface StepResult {
-  /** Contrastive loss in nats. */
+  /** Contrastive loss in nats, with that of text pairs times its weight. */
   readonly loss: number;
+  /** Contrastive loss of the text pairs in nats, where there are any. */
+  readonly pairLoss?: number;
   /** Global norm of the gradients before clipping. */
   readonly gradNorm: number;
   /** exp(logit_scale) at this step's start. */
@@ -127,7 +129,12 @@ export class Trainer implements AsyncDisposable {
     }
     this.steps = t;
     const read = async (name: string) => Number((await this.#scalars.get(name)!.read()).data[0]);
-    return { loss: await read("loss"), gradNorm: await read("grad_norm"), scale: await read("scale") };
+    return {
+      loss: await read("loss"),
+      ...(this.#scalars.has("pair_loss") && { pairLoss: await read("pair_loss") }),
+      gradNorm: await read("grad_norm"),
+      scale: await read("scale"),
+    };
   }
 
   /** The state after the last step, copied out. */
