@@ -20,8 +20,7 @@ export function addEventsRoute(app: Hono<Env>, services: Services, closing: Abor
     if (open >= services.limits.eventStreams)
       throw new HttpError(429, `${open} event streams are open already; close a tab`);
     open++;
-    const leave = AbortSignal.any([c.req.raw.signal, closing]);
-    const source = new JobStream(indexer, leave, () => {
+    const source = new JobStream(indexer, c.req.raw, closing, () => {
       open--;
     });
     const stream = new ReadableStream(source, new CountQueuingStrategy({ highWaterMark: BUFFERED_EVENTS }));
@@ -35,13 +34,18 @@ class JobStream implements UnderlyingDefaultSource<Uint8Array> {
   readonly #encoder = new TextEncoder();
   #controller!: ReadableStreamDefaultController<Uint8Array>;
   #heartbeat: NodeJS.Timeout | undefined;
+  readonly #leave: AbortSignal;
   #unsubscribe = () => {};
 
   constructor(
     readonly indexer: Indexer,
-    readonly leave: AbortSignal,
+    /** Held for as long as the stream is: once it is collected as garbage, its signal is never aborted. */
+    readonly request: Request,
+    closing: AbortSignal,
     readonly onEnd: () => void,
-  ) {}
+  ) {
+    this.#leave = AbortSignal.any([request.signal, closing]);
+  }
 
   start(controller: ReadableStreamDefaultController<Uint8Array>): void {
     this.#controller = controller;
@@ -51,7 +55,7 @@ class JobStream implements UnderlyingDefaultSource<Uint8Array> {
       this.pull();
     });
     this.#heartbeat = setInterval(() => this.#send(": still here\n\n"), HEARTBEAT_MS);
-    this.leave.addEventListener("abort", this.#close, { once: true });
+    this.#leave.addEventListener("abort", this.#close, { once: true });
     this.#send(": connected\n\n");
   }
 
@@ -65,7 +69,7 @@ class JobStream implements UnderlyingDefaultSource<Uint8Array> {
   cancel(): void {
     clearInterval(this.#heartbeat);
     this.#unsubscribe();
-    this.leave.removeEventListener("abort", this.#close);
+    this.#leave.removeEventListener("abort", this.#close);
     this.onEnd();
   }
 
