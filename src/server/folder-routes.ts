@@ -3,6 +3,7 @@ import { homedir } from "node:os";
 import { isAbsolute, join, parse, sep } from "node:path";
 import type { Hono } from "hono";
 import { z } from "zod";
+import { UsageError } from "../core/errors.ts";
 import type { IndexStats } from "../search/types.ts";
 import type { Env, Services } from "./context.ts";
 import { HttpError, validate } from "./http-error.ts";
@@ -68,21 +69,20 @@ function withJobs(folders: IndexStats["folders"], jobs: readonly FolderJob[]) {
   ];
 }
 
-/** The real path of a folder that a user typed: absolute or from the home folder. */
+/**
+ * The real path of a folder that a user typed: absolute or from the home folder. Throws a UsageError for what cannot be
+ * indexed.
+ */
 export async function checkFolder(typed: string): Promise<string> {
   const path = typed === "~" || typed.startsWith("~/") ? join(homedir(), typed.slice(1)) : typed;
   if (!isAbsolute(path))
-    throw new HttpError(
-      400,
-      `${typed}: expected the folder's full path, such as ${join(homedir(), "Pictures")}`,
-    );
+    throw new UsageError(`${typed}: expected the folder's full path, such as ${join(homedir(), "Pictures")}`);
   const real = await realpath(path).catch(() => {
-    throw new HttpError(400, `${path}: there is no such folder on this machine, or it may not be read`);
+    throw new UsageError(`${path}: there is no such folder on this machine, or it may not be read`);
   });
-  if (!(await stat(real)).isDirectory())
-    throw new HttpError(400, `${path}: is a file; name the folder it is in`);
+  if (!(await stat(real)).isDirectory()) throw new UsageError(`${path}: is a file; name the folder it is in`);
   if (real === parse(real).root)
-    throw new HttpError(400, `${path}: is the whole disk; name a folder of pictures`);
+    throw new UsageError(`${path}: is the whole disk; name a folder of pictures`);
   return real;
 }
 

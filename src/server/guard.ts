@@ -41,7 +41,7 @@ export function sameOriginOnly(options: {
     if (!known)
       throw new HttpError(
         403,
-        `the Host header "${header}" does not name this server; open it as localhost, or start it with that name allowed`,
+        `the Host header "${header}" does not name this server; open it as localhost, or start it with its name: internvl serve --host-name NAME`,
       );
     const origin = c.req.header("origin");
     if (origin !== undefined && origin !== `http://${header}` && origin !== `https://${header}`)

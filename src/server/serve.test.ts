@@ -59,6 +59,27 @@ test("a foreign Host header reaches nothing over a real socket", async () => {
   await server.close();
 });
 
+/** The status that a Host header of that name gets from the server at 127.0.0.1. */
+async function statusUnder(name: string, port: number): Promise<string | undefined> {
+  const socket = connect(port, "127.0.0.1");
+  socket.write(`GET /healthz HTTP/1.1\r\nHost: ${name}:${port}\r\nConnection: close\r\n\r\n`);
+  const answer = await new Promise<string>((resolve) => socket.once("data", (d) => resolve(d.toString())));
+  socket.destroy();
+  return answer.split(" ")[1];
+}
+
+test("the host it was given and the names it may have are known, and no others", async () => {
+  await using library = await testLibrary({ colours: [] });
+  // 127.1 is a name to whoever compares names, and leads to this machine without any name server.
+  const server = await start(library.library, { host: "127.1", hostNames: ["NAS.lan"] });
+  expect(server.url).toBe(`http://127.1:${server.port}/`);
+  const names = ["127.1", "nas.lan", "localhost", "evil.example"];
+  expect(await Promise.all(names.map((name) => statusUnder(name, server.port)))).toEqual([
+    ...["200", "200", "200", "403"],
+  ]);
+  await server.close();
+});
+
 test("a shutdown lets a running request finish", async () => {
   await using library = await testLibrary();
   let release = () => {};
@@ -172,6 +193,9 @@ test("folders are indexed at the start, and the known ones brought up to date", 
   const wrong = await start(library.library, { folders: [join(library.root, "missing")] });
   await expect(wrong.ready).rejects.toThrow(/no such folder/);
   await wrong.close();
+  const whole = await start(library.library, { folders: ["/"] });
+  await expect(whole.ready).rejects.toThrow(UsageError);
+  await whole.close();
 });
 
 test("a library that fails to load leaves a server that says so", async () => {
@@ -180,6 +204,22 @@ test("a library that fails to load leaves a server that says so", async () => {
   const status = await (await fetch(`${server.url}api/status`)).json();
   expect(status).toMatchObject({ loading: true, error: "model: expected a file, found none" });
   await server.close();
+});
+
+test("a library that fails before the page is there is no unhandled rejection", async () => {
+  const unhandled: unknown[] = [];
+  const note = (reason: unknown) => unhandled.push(reason);
+  process.on("unhandledRejection", note);
+  try {
+    const library = Promise.reject(new UsageError("model: expected a file, found none"));
+    // The package's own page: reading it takes longer than the rejection.
+    const server = await start(library, { page: undefined });
+    await expect(server.ready).rejects.toThrow(/expected a file/);
+    await server.close();
+    expect(unhandled).toEqual([]);
+  } finally {
+    process.off("unhandledRejection", note);
+  }
 });
 
 test("a shutdown while the model is loading is bounded and closes the library when it comes", async () => {

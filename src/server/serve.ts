@@ -24,7 +24,7 @@ export interface ServeOptions {
   readonly page?: Page | false | undefined;
   /** Lets other machines, if `host` lets them in, add and remove folders. Default false. */
   readonly remoteFolderChanges?: boolean | undefined;
-  /** Names under which the server may be opened besides IP addresses, localhost and this machine's name. */
+  /** Names under which the server may be opened besides IP addresses, localhost, `host` and this machine's name. */
   readonly hostNames?: readonly string[] | undefined;
   readonly limits?: AppOptions["limits"];
   /** How long a shutdown waits for requests in flight. Default 5 seconds. */
@@ -49,6 +49,8 @@ export const DEFAULT_PORT = 4747;
 
 /** Serves the page and its API. Throws a UsageError when the address cannot be had. */
 export async function serve(options: ServeOptions): Promise<RunningServer> {
+  // It may fail while the page is being built, before the app looks at it: who waits for `ready` is told.
+  Promise.resolve(options.library).catch(() => {});
   const host = options.host ?? "127.0.0.1";
   const loopback = isLoopback(host);
   const page = options.page === false ? undefined : (options.page ?? (await loadPage()));
@@ -58,7 +60,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     page,
     loopback,
     folderChanges: loopback || options.remoteFolderChanges === true,
-    hostNames: loopback ? options.hostNames : [hostname(), ...(options.hostNames ?? [])],
+    hostNames: [...(loopback ? [] : [host, hostname()]), ...(options.hostNames ?? [])],
     limits: options.limits,
     onDefect,
   });

@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import { UsageError } from "../../core/errors.ts";
 import { NANO } from "../../infer/nano.node.ts";
 import type { Progress as IndexProgress } from "../../search/progress.ts";
@@ -28,6 +28,7 @@ interface ServeOptions extends ModelOptions, Partial<IndexOptions>, JsonOption {
   readonly gallery?: true;
   readonly folder?: readonly string[];
   readonly host: string;
+  readonly hostName?: readonly string[];
   readonly port?: number;
   readonly allowRemoteFolders?: true;
 }
@@ -39,6 +40,7 @@ export function addServe(program: Command, context: Context): void {
     .option("--gallery", "with the gallery of free pictures that comes with it")
     .option("--folder <dir>", "index this folder first; repeatable", collect)
     .option("--host <address>", "address to listen on; 0.0.0.0 lets other machines in", "127.0.0.1")
+    .option("--host-name <name>", "name under which it may be opened too; repeatable", hostNames)
     .option("-p, --port <n>", "port, 0 for any free one (default: PORT, or 4747)", integer(0, 65_535))
     .option("--allow-remote-folders", "let other machines add and remove folders of this one")
     .option("--index <dir>", "folder of the index (default: your own, the gallery's with --gallery)")
@@ -50,10 +52,13 @@ export function addServe(program: Command, context: Context): void {
       "after",
       `
 Prints the address when searches can be answered; Ctrl-C stops it. Whoever can reach the address can
-see every picture of the index: it listens on this machine only unless --host says otherwise.
+see every picture of the index: it listens on this machine only unless --host says otherwise. It
+answers to IP addresses, localhost, --host and this machine's name; a name of your network's or of a
+proxy before it needs --host-name.
 ${examples(
   "internvl serve --gallery",
   "internvl serve --folder ~/Pictures --port 8080",
+  "internvl serve --host 0.0.0.0 --host-name nas.lan",
   'curl "http://localhost:4747/api/search?q=a+dog&k=5"',
 )}`,
     )
@@ -69,6 +74,7 @@ async function serveUntilStopped(context: Context, options: ServeOptions): Promi
   const server = await serve({
     library: openPictures(context, options, bar),
     host: options.host,
+    hostNames: options.hostName,
     port,
     folders: options.gallery ? [GALLERY, ...folders] : folders,
     remoteFolderChanges: options.allowRemoteFolders ?? false,
@@ -137,6 +143,13 @@ async function checkFolders(folders: readonly string[]): Promise<string[]> {
   if (wrong.length > 0)
     throw new UsageError(wrong.map((folder) => `${folder}: there is no such folder`).join("\n"));
   return folders.map((folder) => resolve(folder));
+}
+
+/** Parser of --host-name, which may be given several times. */
+function hostNames(name: string, earlier: readonly string[] | undefined): readonly string[] {
+  if (!/^[\w.-]+$/.test(name))
+    throw new InvalidArgumentError("Expected a name without scheme and port, such as nas.lan.");
+  return collect(name, earlier);
 }
 
 function portOf(text: string): number {
