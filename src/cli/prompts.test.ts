@@ -1,7 +1,10 @@
+import { execFile } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { UsageError } from "../core/errors.ts";
 import { readClassNames, readLabels, readTemplates } from "./prompts.ts";
 
 let folder: string;
@@ -23,9 +26,10 @@ test("labels are separated by commas or stand one a line", async () => {
   ]);
 });
 
-test("empty and repeated labels are refused", async () => {
+test("empty, repeated and single labels are refused", async () => {
   await expect(readLabels("cat,,dog")).rejects.toThrow("a label is empty");
   await expect(readLabels(`@${await file("none.txt", "\n")}`)).rejects.toThrow("a label is empty");
+  await expect(readLabels("cat")).rejects.toThrow("at least two labels are needed to choose between");
   await expect(readLabels("cat,dog,cat")).rejects.toThrow('"cat" is given twice');
 });
 
@@ -55,4 +59,13 @@ test("class names come from ImageNet, a list or a record; other contents are ref
   await expect(readClassNames(await file("huge.txt", "x".repeat(10_000_001)))).rejects.toThrow(
     "10000001 bytes",
   );
+});
+
+test("a list may come through a pipe; one without an end is given up, and a folder is none", async () => {
+  const pipe = join(folder, "pipe");
+  await promisify(execFile)("mkfifo", [pipe]);
+  const [labels] = await Promise.all([readLabels(`@${pipe}`), writeFile(pipe, "cat\ndog\n")]);
+  expect(labels).toEqual(["cat", "dog"]);
+  await expect(readLabels("@/dev/zero")).rejects.toThrow(/at most 10000000 bytes, found still more/);
+  await expect(readLabels(`@${folder}`)).rejects.toThrow(UsageError);
 });

@@ -1,4 +1,5 @@
-import { readFile } from "node:fs/promises";
+import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
 import { ConfigError, UsageError } from "../core/errors.ts";
 import type { ClassNames } from "../eval/class-names.ts";
 import {
@@ -8,7 +9,7 @@ import {
   imagenetClassNames,
   imagenetTemplates,
 } from "../eval/imagenet.node.ts";
-import { PLACEHOLDER } from "../eval/zero-shot-classifier.ts";
+import { PLACEHOLDER, TWO_LABELS } from "../eval/zero-shot-classifier.ts";
 import { didYouMean } from "./suggest.ts";
 
 /** Larger lists of names are a mistake, not a list of names. */
@@ -28,7 +29,7 @@ export function imagenetLanguage(spec: string): ImagenetLanguage | undefined {
   return language;
 }
 
-/** Labels of `--labels`: "a,b,c", or "@FILE" with one a line. Throws UsageError for an empty or repeated one. */
+/** Labels of `--labels`: "a,b,c", or "@FILE" with one a line. Throws UsageError for fewer than two, an empty or a repeated one. */
 export async function readLabels(spec: string): Promise<string[]> {
   const labels = spec.startsWith("@") ? await readList(spec.slice(1)) : spec.split(",").map((l) => l.trim());
   if (labels.some((label) => label === "") || labels.length === 0)
@@ -37,6 +38,8 @@ export async function readLabels(spec: string): Promise<string[]> {
     );
   const repeated = labels.find((label, i) => labels.indexOf(label) !== i);
   if (repeated !== undefined) throw new UsageError(`--labels: "${repeated}" is given twice`);
+  if (labels.length < 2)
+    throw new UsageError(`--labels ${spec}: ${TWO_LABELS}; give labels as in --labels "cat,dog,a red car"`);
   return labels;
 }
 
@@ -77,14 +80,26 @@ export async function readClassNames(spec: string): Promise<ClassNames> {
   return value;
 }
 
+/** A file's text; of a pipe or device, which has no size beforehand, no more than the limit is read. */
 async function readText(file: string): Promise<string> {
-  const bytes = await readFile(file);
-  if (bytes.byteLength > MAX_LIST_BYTES)
-    throw new ConfigError(
-      `${file}: expected a list of names, found ${bytes.byteLength} bytes, more than the ${MAX_LIST_BYTES} that are read`,
-    );
-  return bytes.toString("utf8").replace(/^\ufeff/, "");
+  const info = await stat(file);
+  if (info.isDirectory())
+    throw new UsageError(`${file}: expected a file with a list of names, found a folder`);
+  if (info.size > MAX_LIST_BYTES) throw tooLong(file, `${info.size} bytes`);
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of createReadStream(file, { end: MAX_LIST_BYTES })) {
+    chunks.push(chunk);
+    length += chunk.length;
+  }
+  if (length > MAX_LIST_BYTES) throw tooLong(file, "still more after them");
+  return Buffer.concat(chunks)
+    .toString("utf8")
+    .replace(/^\ufeff/, "");
 }
+
+const tooLong = (file: string, found: string): ConfigError =>
+  new ConfigError(`${file}: expected a list of names in at most ${MAX_LIST_BYTES} bytes, found ${found}`);
 
 const readList = async (file: string): Promise<string[]> => parseList(file, await readText(file));
 

@@ -36,6 +36,7 @@ describe("a user's mistake ends with 2, a message on stderr and no stack", () =>
     [["embed", "--framing", "stretch"], "Allowed choices are squash, crop"],
     [["classify", "x.png"], "required option '-l, --labels <a,b,c>' not specified"],
     [["classify", "x.png", "-l", "a,,b"], "a label is empty"],
+    [["classify", "x.png", "-l", "cat"], "at least two labels are needed to choose between"],
     [["classify", "-l", "a"], "missing required argument 'files'"],
     [["eval", "classify", "x", "--templates", "cifra10"], "did you mean cifar10?"],
     [["eval", "classify", "nowhere"], "nowhere: there is no such file or folder"],
@@ -83,6 +84,11 @@ describe("how a run ends", () => {
     expect(await train(() => Promise.reject(full))).toMatchObject({
       code: 2,
       stderr: expect.stringMatching(/^error: \/d\/model: the disk is full/),
+    });
+    const taken = Object.assign(new Error("EEXIST"), { code: "EEXIST", path: "/d/model" });
+    expect(await train(() => Promise.reject(taken))).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/^error: \/d\/model: there is something of this name already/),
     });
     const reset = Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" });
     expect((await train(() => Promise.reject(reset))).code).toBe(70);

@@ -64,6 +64,7 @@ const SYSTEM_PROBLEMS: Readonly<Record<string, string>> = {
   ENOENT: "there is no such file or folder; check the path",
   EACCES: "you may not read or write this; check its permissions",
   EPERM: "you may not read or write this; check its permissions",
+  EEXIST: "there is something of this name already; choose another name, or move it away",
   EISDIR: "this is a folder, a file was expected",
   ENOTDIR: "a part of this path is not a folder",
   ENOSPC: "the disk is full; make room and run the same command again",

@@ -13,6 +13,9 @@ export const DEFAULT_TEMPLATES: readonly string[] = [
   `a drawing of a ${PLACEHOLDER}.`,
 ];
 
+/** What the command line and the server say to fewer. */
+export const TWO_LABELS = "at least two labels are needed to choose between";
+
 export interface ClassifierOptions {
   readonly signal?: AbortSignal;
   /** Texts embedded in one call of the embedder; default 64. */

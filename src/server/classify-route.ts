@@ -1,5 +1,6 @@
 import type { Context, Hono } from "hono";
 import { z } from "zod";
+import { TWO_LABELS } from "../eval/zero-shot-classifier.ts";
 import { type Env, pictureOf, type Services } from "./context.ts";
 import { validate } from "./http-error.ts";
 import { readJson, readUpload } from "./upload.ts";
@@ -20,7 +21,7 @@ export function addClassifyRoute(app: Hono<Env>, services: Services): void {
   const label = z.string().trim().min(1).max(200);
   const labels = z
     .array(label)
-    .min(2, "at least two labels are needed to choose between")
+    .min(2, TWO_LABELS)
     .max(limits.labels)
     .refine((list) => new Set(list).size === list.length, "each label may appear once");
   const byIds = z.object({ ids: z.array(z.string().min(1)).min(1).max(limits.classified), labels });

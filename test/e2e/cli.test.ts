@@ -110,7 +110,7 @@ describe("classify", () => {
       "no.png",
       "pictures",
       "-l",
-      "a",
+      "a,b",
       "--model",
       "defect",
     );
