@@ -304,7 +304,10 @@ test("while the library is loading the API answers 503, and then works", async (
   let loaded = (_: Library) => {};
   const app = testApp(new Promise<Library>((resolve) => (loaded = resolve)));
   expect(await (await app.request("/healthz")).json()).toEqual({ status: "loading" });
-  expect(await json(await app.request("/api/status"))).toMatchObject({ loading: true });
+  expect(await json(await app.request("/api/status"))).toMatchObject({
+    loading: true,
+    limits: { uploadBytes: expect.any(Number) },
+  });
   const early = await app.request("/api/search?q=red");
   expect([early.status, early.headers.get("retry-after")]).toEqual([503, "1"]);
   loaded(shared.library);

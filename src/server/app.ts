@@ -161,18 +161,21 @@ function addMiddleware(app: Hono<Env>, options: AppOptions, limits: Limits, canc
 
 function addStatusRoute(app: Hono<Env>, services: Services): void {
   app.get("/api/status", async (c) => {
-    const state = services.state();
-    if (state.loading) return c.json({ ...state, folderChanges: services.folderChanges });
+    const { uploadBytes, labels } = services.limits;
+    const known = {
+      ...services.state(),
+      folderChanges: services.folderChanges,
+      limits: { uploadBytes, labels },
+    };
+    if (known.loading) return c.json(known);
     const { index, model } = services.library();
     const { images, failed, folders } = await index.stats();
     return c.json({
-      ...state,
-      folderChanges: services.folderChanges,
+      ...known,
       model,
       pictures: images,
       failed,
       folders: folders.length,
-      limits: { uploadBytes: services.limits.uploadBytes, labels: services.limits.labels },
     });
   });
 }
