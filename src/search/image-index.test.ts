@@ -17,6 +17,7 @@ const nothing = {
   failed: 0,
   stillFailed: 0,
   problems: [],
+  unsupported: {},
 };
 
 async function workplace() {

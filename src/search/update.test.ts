@@ -100,12 +100,14 @@ test("more changed files than are remembered are found by a second walk", async 
   const folder = join(temporary.path, "pictures");
   for (let i = 0; i < 20; i++) await put(folder, { [`${i}.png`]: await patches(i) });
   await using index = await ImageIndex.open(join(temporary.path, "index"), fakeEmbedder());
+  await put(folder, { "phone/1.HEIC": "1", "phone/2.heic": "2", "old.bmp": "3", "notes.txt": "4" });
   const totals = new Set<number | undefined>();
   const result = await index.update(folder, {
     limits: { pendingPaths: 5 },
     onProgress: (p) => p.phase === "embed" && totals.add(p.total),
   });
-  expect(result).toMatchObject({ added: 20 });
+  // Pictures of other kinds are counted once all the same.
+  expect(result).toMatchObject({ added: 20, failed: 0, unsupported: { ".heic": 2, ".bmp": 1 } });
   expect([...totals]).toEqual([20]);
 });
 

@@ -9,6 +9,7 @@ import { type Failed, type Gone, type Known, type Picture, type Prepared, prepar
 import type { ProgressMeter } from "./progress.ts";
 import { inList, under } from "./sql.ts";
 import { mapAhead } from "./stream.ts";
+import type { Unsupported } from "./unsupported.ts";
 import { type FoundFile, type Problem, walk } from "./walk.ts";
 
 /** Bounds on what an update takes in and how it works. */
@@ -55,6 +56,8 @@ export interface UpdateResult {
   readonly stillFailed: number;
   /** Folders and files that could not be looked at (the first thousand); what the index knew below them stays. */
   readonly problems: readonly Problem[];
+  /** Pictures of kinds that cannot be decoded. */
+  readonly unsupported: Unsupported;
 }
 
 export interface UpdateJob {
@@ -111,6 +114,7 @@ class UpdateRun {
     failed: 0,
     stillFailed: 0,
     problems: [] as Problem[],
+    unsupported: {} as Record<string, number>,
   };
   readonly #known = new KnownFiles();
   /** Folders of which not everything was seen. */
@@ -227,8 +231,15 @@ class UpdateRun {
     const { folders, skip, signal } = this.job;
     const onUnreadableFolder = (p: Problem) => this.#note(p.path, p);
     const onUnreadableFile = (p: Problem) => this.#note(dirname(p.path), p);
+    // The folders may be walked twice.
+    const counts: Record<string, number> = {};
+    this.result.unsupported = counts;
+    const onUnsupported = (extension: string) => {
+      counts[extension] = (counts[extension] ?? 0) + 1;
+    };
+    const options = { skip, signal, onUnreadableFolder, onUnreadableFile, onUnsupported };
     for (const folder of folders)
-      for await (const file of walk(folder, { skip, signal, onUnreadableFolder, onUnreadableFile })) {
+      for await (const file of walk(folder, options)) {
         this.#known.setSeen(file.path, true);
         yield file;
       }

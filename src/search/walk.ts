@@ -1,6 +1,7 @@
 import { lstat, opendir } from "node:fs/promises";
 import { extname, join } from "node:path";
 import { PICTURE_EXTENSIONS } from "../vision/sniff.ts";
+import { UNSUPPORTED_EXTENSIONS } from "./unsupported.ts";
 
 export interface FoundFile {
   /** Absolute. */
@@ -23,6 +24,8 @@ export interface WalkOptions {
   readonly signal?: AbortSignal | undefined;
   /** A folder that cannot be read, wholly or from some point on: what was missed in it is not known. */
   readonly onUnreadableFolder?: (problem: Problem) => void;
+  /** A file with the ending of a picture that cannot be decoded; it is passed over. */
+  readonly onUnsupported?: (extension: string) => void;
   /** A file that cannot be looked at. */
   readonly onUnreadableFile?: (problem: Problem) => void;
 }
@@ -65,12 +68,15 @@ export async function* walk(
         const path = join(folder, name);
         if (entry.isDirectory()) {
           if (!NOISE.has(name) && !skip?.has(path)) folders.push(path);
-        } else if (entry.isFile() && extensions.has(extname(name).toLowerCase())) {
-          batch.push(path);
-          if (batch.length === STAT_BATCH) {
-            yield* await lookAt(batch, options);
-            batch = [];
-          }
+          continue;
+        }
+        const extension = extname(name).toLowerCase();
+        if (!entry.isFile()) continue;
+        if (extensions.has(extension)) batch.push(path);
+        else if (UNSUPPORTED_EXTENSIONS.has(extension)) options.onUnsupported?.(extension);
+        if (batch.length === STAT_BATCH) {
+          yield* await lookAt(batch, options);
+          batch = [];
         }
       }
     } catch (e) {

@@ -23,6 +23,7 @@ beforeAll(async () => {
   }
   await mkdir(join(folder, "mixed"));
   await writeFile(join(folder, "mixed", "broken.png"), "no picture");
+  await writeFile(join(folder, "mixed", "phone.heic"), "not looked into");
   const line = (name: string) =>
     JSON.stringify({
       image: `pictures/${name}/${name}.png`,
@@ -41,12 +42,19 @@ describe("index and search", () => {
     const first = await run("index", "pictures", "mixed");
     expect(first.stderr).toBe("");
     expect(first.stdout).toMatch(
-      /^4 pictures in the index: 4 added\n1 file could not be indexed:\n.*broken\.png/,
+      /^4 pictures in the index: 4 added\n1 file could not be indexed:\n.*broken\.png.*\n1 \.heic file is not read/,
     );
     expect(first.code).toBe(0);
 
     const again = JSON.parse((await run("index", "--json")).stdout);
-    expect(again).toMatchObject({ images: 4, added: 0, unchanged: 4, stillFailed: 1, model: "colours" });
+    expect(again).toMatchObject({
+      images: 4,
+      added: 0,
+      unchanged: 4,
+      stillFailed: 1,
+      unsupported: { ".heic": 1 },
+      model: "colours",
+    });
     expect(again.failures).toHaveLength(1);
 
     const found = JSON.parse((await run("search", "something green", "-k", "2", "--json")).stdout);

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import type { ImageIndex } from "../../search/image-index.ts";
 import type { Progress as IndexProgress } from "../../search/progress.ts";
 import type { Failure } from "../../search/types.ts";
+import type { Unsupported } from "../../search/unsupported.ts";
 import { UPDATE_LIMITS, type UpdateResult } from "../../search/update.ts";
 import { type Context, note, printJson, progressOf } from "../context.ts";
 import {
@@ -162,7 +163,7 @@ function summary(
   failures: readonly Failure[],
   stats: { readonly images: number; readonly failed: number },
 ): string {
-  const { added, changed, reused, removed, unchanged, problems } = result;
+  const { added, changed, reused, removed, unchanged, problems, unsupported } = result;
   const parts = Object.entries({ added, changed, "moved or known": reused, removed, unchanged })
     .filter(([, n]) => n > 0)
     .map(([what, n]) => `${count(n)} ${what}`);
@@ -179,7 +180,20 @@ function summary(
   };
   list(`${counted(stats.failed, "file")} could not be indexed:`, failures, stats.failed);
   list("Not looked at:", problems, problems.length);
+  const passedOver = unsupportedLine(unsupported);
+  if (passedOver) lines.push(passedOver);
   return `${lines.join("\n")}\n`;
+}
+
+/** "500 .heic and 1 .bmp files are not read: …"; undefined where there are none. */
+export function unsupportedLine(unsupported: Unsupported): string | undefined {
+  const kinds = Object.entries(unsupported).sort(([, a], [, b]) => b - a);
+  if (kinds.length === 0) return undefined;
+  const texts = kinds.map(([extension, n]) => `${count(n)} ${extension}`);
+  const last = texts.pop()!;
+  const all = texts.length > 0 ? `${texts.join(", ")} and ${last}` : last;
+  const one = kinds.length === 1 && kinds[0]![1] === 1;
+  return `${all} ${one ? "file is" : "files are"} not read: convert ${one ? "it" : "them"} to JPEG first`;
 }
 
 /** Reasons of the decoder already begin with the file's name. */
