@@ -11,6 +11,7 @@ import { type LoadPicture, loadPicture } from "./picture.ts";
 import { ProgressMeter } from "./progress.ts";
 import { checkWhole, embedQuery } from "./query.ts";
 import { rank } from "./ranking.ts";
+import { recordedLimits } from "./recorded-limits.ts";
 import { allOf, isUnder, quote, under } from "./sql.ts";
 import { Thumbnails } from "./thumbnails.ts";
 import type {
@@ -231,7 +232,7 @@ export class ImageIndex implements AsyncDisposable {
   /** A WebP thumbnail, at most `size` × `size` pixels (default: THUMBNAIL_SIZE), of what {@link original} allows. */
   async thumbnail(path: string, size?: number): Promise<Uint8Array> {
     const image = await this.original(path);
-    return this.#thumbnails.get(image.path, image.contentHash, size);
+    return this.#thumbnails.get(image.path, image.contentHash, size, recordedLimits(image));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

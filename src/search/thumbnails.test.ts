@@ -123,6 +123,9 @@ test("impossible sizes, bombs and broken pictures are refused", async () => {
     await expect(w.thumbnails.get(...bad)).rejects.toThrow(MediaError);
     await expect(w.thumbnails.get(...bad)).rejects.toThrow(reason);
   }
+  const [large, largeHash] = await w.add("large.png", await plain("red", 200, 100));
+  const limits = { maxPixels: 20_000, maxBytes: 100_000 };
+  expect((await w.thumbnails.get(large, largeHash, 320, limits)).length).toBeGreaterThan(20);
   await writeFile(path, bytes);
   expect((await w.thumbnails.get(path, hash)).length).toBeGreaterThan(20);
 });

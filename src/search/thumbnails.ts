@@ -10,10 +10,12 @@ export interface ThumbnailOptions {
   readonly cacheBytes?: number;
   /** Pictures that are decoded at once. */
   readonly concurrency?: number;
-  /** Largest file and largest width × height that are decoded. */
+  /** Largest file and largest width × height that are decoded where a request does not say. */
   readonly maxBytes?: number;
   readonly maxPixels?: number;
 }
+
+type Limits = Required<Pick<ThumbnailOptions, "maxBytes" | "maxPixels">>;
 
 /** Longer side in pixels where none is asked for: sharp in a grid on a dense screen, 10 to 20 kB. */
 export const THUMBNAIL_SIZE = 320;
@@ -50,9 +52,14 @@ export class Thumbnails {
 
   /**
    * A WebP picture of at most `size` × `size` pixels of the file at `path`, whose contents had the hash `hash` when
-   * last seen. Throws a UsageError for an impossible size, a MediaError for an unusable picture.
+   * last seen, within `limits`. Throws a UsageError for an impossible size, a MediaError for an unusable picture.
    */
-  async get(path: string, hash: string, size = THUMBNAIL_SIZE): Promise<Uint8Array> {
+  async get(
+    path: string,
+    hash: string,
+    size = THUMBNAIL_SIZE,
+    limits: Limits = this.#options,
+  ): Promise<Uint8Array> {
     if (!Number.isInteger(size) || size < MIN_SIZE || size > MAX_SIZE)
       throw new UsageError(
         `thumbnail size: expected a whole number from ${MIN_SIZE} to ${MAX_SIZE}, found ${size}`,
@@ -67,14 +74,20 @@ export class Thumbnails {
     const request = `${size} ${path}`;
     let making = this.#making.get(request);
     if (!making) {
-      making = this.#run(() => this.#make(cached, path, size)).finally(() => this.#making.delete(request));
+      making = this.#run(() => this.#make(cached, path, size, limits)).finally(() =>
+        this.#making.delete(request),
+      );
       this.#making.set(request, making);
     }
     return making;
   }
 
-  async #make(cached: Map<string, number>, path: string, size: number): Promise<Uint8Array> {
-    const { maxBytes, maxPixels } = this.#options;
+  async #make(
+    cached: Map<string, number>,
+    path: string,
+    size: number,
+    { maxBytes, maxPixels }: Limits,
+  ): Promise<Uint8Array> {
     const bytes = await readNamedFile(path, maxBytes);
     const name = nameOf(await contentHash(bytes), size);
     const hit = await this.#read(cached, name); // The index's hash was out of date.

@@ -1,5 +1,6 @@
 import type { Context, Hono } from "hono";
 import { z } from "zod";
+import { MediaError } from "../core/errors.ts";
 import { TWO_LABELS } from "../eval/zero-shot-classifier.ts";
 import { type Env, pictureOf, type Services } from "./context.ts";
 import { validate } from "./http-error.ts";
@@ -14,7 +15,8 @@ interface ClassifyRequest {
 /**
  * `POST /api/classify`: which of the user's labels fits, as probabilities that sum to one. JSON
  * `{ ids, labels }` for pictures of the index, or a form with a file `image` and `labels` (repeated, or separated
- * by commas).
+ * by commas). Of several pictures, one that cannot be read has no labels and an `error` that says why; when none can
+ * be read, that is the answer.
  */
 export function addClassifyRoute(app: Hono<Env>, services: Services): void {
   const { limits } = services;
@@ -50,7 +52,12 @@ export function addClassifyRoute(app: Hono<Env>, services: Services): void {
       const started = performance.now();
       const sources = pictures.map((p) => p.source);
       const all = await services.gate.run(signal, () => library.classify(sources, labels, { signal }));
-      const results = pictures.map(({ about }, i) => ({ ...about, labels: ranked(labels, all[i]!) }));
+      if (all.every((result) => result instanceof MediaError)) throw all[0];
+      const results = pictures.map(({ about }, i) => {
+        const result = all[i]!;
+        if (result instanceof MediaError) return { ...about, labels: [], error: result.message };
+        return { ...about, labels: ranked(labels, result) };
+      });
       return { results, latencyMs: Math.round(performance.now() - started) };
     }
     return c.json(

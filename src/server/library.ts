@@ -1,6 +1,9 @@
+import { MediaError } from "../core/errors.ts";
 import { ZeroShotClassifier } from "../eval/zero-shot-classifier.ts";
 import type { Embedder } from "../infer/embedder.ts";
 import { ImageIndex } from "../search/image-index.ts";
+import { recordedLimits } from "../search/recorded-limits.ts";
+import type { RgbImage } from "../vision/image.ts";
 import { loadForModel } from "../vision/preprocess.node.ts";
 import { LIMITS } from "./limits.ts";
 import type { Library } from "./ports.ts";
@@ -36,27 +39,34 @@ export async function openLibrary(options: LibraryOptions): Promise<Library> {
     return classifier;
   }
 
+  /** A picture that cannot be read is no reason to keep the others' answers back. */
+  async function load(source: string | Uint8Array): Promise<RgbImage | MediaError> {
+    const known = typeof source === "string" ? await index.get(source) : undefined;
+    const limits = known ? recordedLimits(known) : { maxPixels: LIMITS.uploadPixels };
+    try {
+      return await loadForModel(source, { size: embedder.imageSize, framing: "crop", ...limits });
+    } catch (error) {
+      if (error instanceof MediaError) return error;
+      throw error;
+    }
+  }
+
   return {
     index,
     model: { name: options.modelName ?? embedder.id, shipped: options.shipped ?? false },
     async classify(pictures, labels, { signal }) {
       const classifier = await classifierFor(labels, signal);
-      const probabilities: Float32Array[] = [];
+      const results: (Float32Array | MediaError)[] = [];
       for (let i = 0; i < pictures.length; i += CLASSIFIED_AT_ONCE) {
         signal.throwIfAborted();
-        const images = await Promise.all(
-          pictures.slice(i, i + CLASSIFIED_AT_ONCE).map((source) =>
-            loadForModel(source, {
-              size: embedder.imageSize,
-              framing: "crop",
-              maxPixels: LIMITS.uploadPixels,
-            }),
-          ),
-        );
-        const embeddings = await embedder.embedImages(images, { signal });
-        probabilities.push(...embeddings.map((embedding) => classifier.probabilities(embedding)));
+        const loaded = await Promise.all(pictures.slice(i, i + CLASSIFIED_AT_ONCE).map(load));
+        const images = loaded.filter((image): image is RgbImage => !(image instanceof MediaError));
+        const embeddings = images.length > 0 ? await embedder.embedImages(images, { signal }) : [];
+        const probabilities = embeddings.map((embedding) => classifier.probabilities(embedding)).values();
+        for (const image of loaded)
+          results.push(image instanceof MediaError ? image : probabilities.next().value!);
       }
-      return probabilities;
+      return results;
     },
     async close() {
       await index[Symbol.asyncDispose]();

@@ -1,3 +1,4 @@
+import type { MediaError } from "../core/errors.ts";
 import type { ImageIndex } from "../search/image-index.ts";
 
 /** What the server uses of an index of pictures. */
@@ -27,11 +28,14 @@ export interface Library {
     /** The small model that comes with the package, whose limits the page explains. */
     readonly shipped: boolean;
   };
-  /** For each picture (a path of the index, or bytes) the labels' probabilities, in the labels' order. */
+  /**
+   * For each picture (a path of the index, or bytes) the labels' probabilities, in the labels' order, or why it cannot
+   * be read.
+   */
   classify(
     pictures: readonly (string | Uint8Array)[],
     labels: readonly string[],
     options: CallOptions,
-  ): Promise<readonly ArrayLike<number>[]>;
+  ): Promise<readonly (ArrayLike<number> | MediaError)[]>;
   close(): Promise<void>;
 }
