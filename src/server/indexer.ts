@@ -57,6 +57,11 @@ export class Indexer {
     return [...this.#jobs.values()];
   }
 
+  /** Whether folders are being indexed or wait for it. */
+  get busy(): boolean {
+    return this.jobs.some(({ state }) => state === "queued" || state === "indexing");
+  }
+
   subscribe(listener: Listener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);

@@ -5,7 +5,10 @@ import { type Env, pictureJson, pictureOf, type Services } from "./context.ts";
 import { validate } from "./http-error.ts";
 import { readUpload } from "./upload.ts";
 
-/** `GET` and `POST /api/search`, `GET /api/similar`, `GET /api/pictures`. */
+/**
+ * `GET` and `POST /api/search`, `GET /api/similar`, `GET /api/pictures`. The results of a search that began while
+ * folders were being indexed come with `indexing: true`: there may be better ones soon.
+ */
 export function addSearchRoutes(app: Hono<Env>, services: Services): void {
   const { limits } = services;
   const page = {
@@ -22,11 +25,13 @@ export function addSearchRoutes(app: Hono<Env>, services: Services): void {
 
   async function answer({ k, offset, folder }: z.infer<typeof schema>, signal: AbortSignal, find: Find) {
     const started = performance.now();
+    const indexing = services.indexer().busy;
     // One more than asked for tells whether there is a next page.
     const page = { k: k + 1, offset, ...(folder !== undefined && { folder }) };
     const hits = await services.gate.run(signal, () => find(page));
     const latencyMs = Math.round((performance.now() - started) * 10) / 10;
-    return { results: hits.slice(0, k).map(pictureJson), more: hits.length > k, latencyMs };
+    const results = hits.slice(0, k).map(pictureJson);
+    return { results, more: hits.length > k, latencyMs, ...(indexing && { indexing }) };
   }
 
   app.get("/api/search", async (c) => {
