@@ -1,5 +1,5 @@
 import { UsageError } from "../core/errors.ts";
-import type { ParityOutput } from "../eval/parity.node.ts";
+import type { ParityOptions, ParityOutput } from "../eval/parity.node.ts";
 import type { Embedder } from "../infer/embedder.ts";
 import type { LoadOptions } from "../infer/load-model.node.ts";
 import type { TrainOptions, TrainSummary } from "../train/train.node.ts";
@@ -17,10 +17,7 @@ export interface Services {
   ): Promise<RgbImage>;
   train(recipePath: string, options: TrainOptions): Promise<TrainSummary>;
   /** Compares every expected output of `case.safetensors` in `dir` with what the checkpoint there gives. */
-  parity(
-    dir: string,
-    options: { readonly signal: AbortSignal; readonly threads?: number },
-  ): AsyncIterable<ParityOutput>;
+  parity(dir: string, options: ParityOptions & { readonly signal: AbortSignal }): AsyncIterable<ParityOutput>;
 }
 
 export const defaultServices: Services = {

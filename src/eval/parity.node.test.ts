@@ -7,7 +7,7 @@ import { castFloat, f32, type HostTensor, i64 } from "../core/array.ts";
 import { CheckpointError, ConfigError, UsageError } from "../core/errors.ts";
 import { openSafetensors } from "../weights/safetensors.node.ts";
 import { writeSafetensors } from "../weights/write-safetensors.node.ts";
-import { type ParityOutput, runParity } from "./parity.node.ts";
+import { type ParityOutput, type ParityProgress, runParity } from "./parity.node.ts";
 
 /** Made by test/parity/make_parity_case.py: f16 weights, expected outputs in f32. */
 const CASE = fileURLToPath(new URL("../../test/fixtures/parity-case", import.meta.url));
@@ -107,6 +107,41 @@ describe("what cannot be computed", () => {
     await writeFile(join(folder, "config.json"), JSON.stringify({ model_type: "internvl_chat" }));
     const results = await parity();
     expect(names(results, "unsupported")).toHaveLength(results.size);
+  });
+});
+
+describe("a comparison", () => {
+  test("tells how far it is, and each output as soon as it is there", async () => {
+    await changeCase({ "a.later.output": i64([1], [1]) });
+    const log: string[] = [];
+    const onProgress = ({ phase, done, total }: ParityProgress) => log.push(`${phase} ${done}/${total}`);
+    for await (const { name } of runParity(folder, { threads: 1, onProgress })) log.push(name);
+    const at = (text: string) => log.indexOf(text);
+    expect(log[0]).toMatch(/^loading 0\/\d+$/);
+    expect(log[1]).toBe("computing 0/69");
+    const training = Array.from({ length: 5 }, (_, i) => `training ${i}/5`);
+    expect(log.slice(at("training 0/5"), at("training 4/5") + 1)).toEqual(training);
+    expect(at("c_image")).toBeLessThan(at("training 0/5"));
+    expect(at("stage1.losses")).toBeGreaterThan(at("training 4/5"));
+    expect(log.at(-1)).toBe("a.later.output");
+  });
+
+  test.each([
+    ["computing", ["loading", "computing"]],
+    ["training", ["loading", "computing", "training", "training"]],
+  ] as const)("that is stopped while %s goes no further", async (when, expected) => {
+    const abort = new AbortController();
+    const phases: string[] = [];
+    const onProgress = ({ phase, done }: ParityProgress) => {
+      phases.push(phase);
+      // In the middle of the steps.
+      if (phase === when && (phase !== "training" || done === 1)) abort.abort(new Error("enough"));
+    };
+    const run = async () => {
+      for await (const _ of runParity(folder, { threads: 1, signal: abort.signal, onProgress }));
+    };
+    await expect(run()).rejects.toThrow("enough");
+    expect(phases).toEqual(expected);
   });
 });
 

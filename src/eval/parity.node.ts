@@ -58,37 +58,44 @@ const INPUTS = /^(pixel_values|(\w+_)?(text|input|prompt)_ids|.*_ids|.*labels|im
 /** What can be computed: by name of the expected output, a value and its tolerance. */
 type Computed = ReadonlyMap<string, { readonly actual: HostTensor; readonly tolerance: number }>;
 
+export interface ParityOptions {
+  /** Stops the computing at the next operator, the training after the step in work. */
+  readonly signal?: AbortSignal;
+  readonly threads?: number;
+  readonly onProgress?: (progress: ParityProgress) => void;
+}
+
+/** How far a comparison is: of the tensors to load, the outputs to compute, or the training steps. */
+export interface ParityProgress {
+  readonly phase: "loading" | "computing" | "training";
+  readonly done: number;
+  readonly total: number;
+}
+
 /**
  * Loads the checkpoint at `path` (a folder, or a file of weights in it) and compares what it computes in f32 with every
- * expected output of the `case.safetensors` beside it; yields one result an output, in the order of the file. Throws
- * UsageError without a case, CheckpointError when the weights or the case's inputs do not fit the model.
+ * expected output of the `case.safetensors` beside it; yields one result an output as soon as it is there, those that
+ * are unsupported at the end. Throws UsageError without a case, CheckpointError when the weights or the case's inputs do
+ * not fit the model, and the signal's reason.
  */
-export async function* runParity(
-  path: string,
-  options: { readonly signal?: AbortSignal; readonly threads?: number } = {},
-): AsyncGenerator<ParityOutput> {
+export async function* runParity(path: string, options: ParityOptions = {}): AsyncGenerator<ParityOutput> {
   const reference = await openSafetensors(await locateCase(path));
   const expected = reference.keys.filter((key) => !INPUTS.test(key));
-  const computed = await compute(path, reference, expected, options);
   const norm = reference.tensors.has(GRADIENT_NORM) ? await read(reference, GRADIENT_NORM) : undefined;
-  const floor = norm ? GRADIENT_FLOOR * toF32(norm).data[0]! : 0;
-  for (const name of expected) {
-    options.signal?.throwIfAborted();
-    const result = computed.get(name);
-    if (!result)
-      yield { name, status: "unsupported", maxAbs: Number.NaN, maxRel: Number.NaN, tolerance: Number.NaN };
-    else
-      yield {
-        name,
-        ...compare(
-          result.actual,
-          await read(reference, name),
-          result.tolerance,
-          name.startsWith(STAGE1_GRADIENT) ? floor : 0,
-        ),
-        tolerance: result.tolerance,
-      };
-  }
+  const gradientFloor = norm ? GRADIENT_FLOOR * toF32(norm).data[0]! : 0;
+  const left = new Set(expected);
+  for await (const computed of compute(path, reference, expected, options))
+    for (const name of expected) {
+      const result = computed.get(name);
+      if (!result) continue;
+      options.signal?.throwIfAborted();
+      left.delete(name);
+      const floor = name.startsWith(STAGE1_GRADIENT) ? gradientFloor : 0;
+      const { actual, tolerance } = result;
+      yield { name, ...compare(actual, await read(reference, name), tolerance, floor), tolerance };
+    }
+  for (const name of left)
+    yield { name, status: "unsupported", maxAbs: Number.NaN, maxRel: Number.NaN, tolerance: Number.NaN };
 }
 
 /** The case beside a checkpoint. */
@@ -123,34 +130,49 @@ function compare(
   return { status: maxRel <= tolerance ? "ok" : "fail", maxAbs, maxRel };
 }
 
-/** The outputs of a case that this version can compute; none for a model that it cannot build. */
-async function compute(
+/** The outputs of a case that this version can compute, in two parts; none for a model that it cannot build. */
+async function* compute(
   path: string,
   reference: Checkpoint,
   expected: readonly string[],
-  options: { readonly threads?: number },
-): Promise<Computed> {
-  if (!reference.tensors.has("pixel_values")) return new Map();
+  options: ParityOptions,
+): AsyncGenerator<Computed> {
+  if (!reference.tensors.has("pixel_values")) return;
   const weightsPath = await locateWeights(path, [CASE_FILE]);
-  if (await isOfAnotherFamily(weightsPath)) return new Map();
+  if (await isOfAnotherFamily(weightsPath)) return;
   const loaded = await openModel(weightsPath, { precision: "f32" });
   const feeds = await readFeeds(loaded, reference);
-  const computed = new Map<string, { actual: HostTensor; tolerance: number }>();
-  const { graph, gradientOf } = outputsOf(loaded, feeds, expected);
-  if (Object.keys(graph).length === 0) return computed;
   await using runtime = await createRuntime(options.threads ? { threads: options.threads } : {});
+  const outputs = await runOutputs(runtime, loaded, feeds, expected, options);
+  if (outputs.size === 0) return;
+  yield outputs;
+  if (feeds.ids && expected.includes("stage1.losses"))
+    yield await trainFiveSteps(runtime, loaded, feeds, expected, options);
+}
+
+/** What one run of the model gives, gradients included. */
+async function runOutputs(
+  runtime: Runtime,
+  loaded: LoadedModel,
+  feeds: Record<string, HostTensor>,
+  expected: readonly string[],
+  { signal, onProgress }: ParityOptions,
+): Promise<Computed> {
+  const { graph, gradientOf } = outputsOf(loaded, feeds, expected);
+  const total = Object.keys(graph).length;
+  if (total === 0) return new Map();
+  onProgress?.({ phase: "loading", done: 0, total: loaded.weights.size });
   using weights = await runtime.weights(loaded.weights);
   await using session = await runtime.session(emit(graph).bytes, { weights });
   const inputs = Object.fromEntries(session.inputs.map((name) => [name, feeds[name]!]));
-  const results = await session.run(inputs);
-  for (const [name, actual] of Object.entries(results)) {
-    const tolerance = gradientOf.has(name) ? TOLERANCE.gradients : TOLERANCE.outputs;
-    computed.set(name, { actual, tolerance });
-  }
-  if (feeds.ids && expected.includes("stage1.losses"))
-    for (const [name, result] of await trainFiveSteps(runtime, loaded, feeds, expected))
-      computed.set(name, result);
-  return computed;
+  onProgress?.({ phase: "computing", done: 0, total });
+  const results = await session.run(inputs, signal ? { signal } : {});
+  return new Map(
+    Object.entries(results).map(([name, actual]) => {
+      const tolerance = gradientOf.has(name) ? TOLERANCE.gradients : TOLERANCE.outputs;
+      return [name, { actual, tolerance }];
+    }),
+  );
 }
 
 /** Whether the configuration is that of a model which this version cannot build at all. */
@@ -234,7 +256,8 @@ async function trainFiveSteps(
   { model, weights, opened }: LoadedModel,
   feeds: Record<string, HostTensor>,
   expected: readonly string[],
-): Promise<Map<string, { actual: HostTensor; tolerance: number }>> {
+  { signal, onProgress }: ParityOptions,
+): Promise<Computed> {
   const step = buildContrastiveStep(model, {
     batchSize: feeds.pixels!.shape[0]!,
     images: "normalised",
@@ -249,10 +272,13 @@ async function trainFiveSteps(
     betas: STAGE1_ADAMW.betas,
   });
   const results = [];
-  for (let i = 0; i < STEPS; i++)
+  for (let i = 0; i < STEPS; i++) {
+    signal?.throwIfAborted();
+    onProgress?.({ phase: "training", done: i, total: STEPS });
     results.push(
       await trainer.run({ images: feeds.pixels!, ids: feeds.ids!, eos: feeds.eos! }, { all: LEARNING_RATE }),
     );
+  }
   const computed = new Map<string, { actual: HostTensor; tolerance: number }>();
   computed.set("stage1.losses", {
     actual: f32(

@@ -114,6 +114,14 @@ describe("the process", () => {
     expect([result.code, result.stderr]).toEqual([code, expect.stringMatching(/interrupted\n$/)]);
   });
 
+  test("parity can be interrupted while it computes", async () => {
+    const child = startCli(["parity", "slow"], options);
+    const end = ended(child);
+    await new Promise((resolve) => child.stderr!.once("data", resolve));
+    child.kill("SIGINT");
+    expect(await end).toMatchObject({ code: 130, stderr: "computing\ninterrupted\n" });
+  });
+
   test("a reader that goes away ends it in silence", async () => {
     const texts = Array.from({ length: 3000 }, (_, i) => ["--text", `red ${i}`]).flat();
     const child = startCli(["embed", ...texts], options);

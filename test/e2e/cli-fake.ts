@@ -43,8 +43,13 @@ await runProcess({
     }
     return { steps: 3, output: `model-${threads ?? 0}` };
   },
-  async *parity(dir) {
+  async *parity(dir, { signal, onProgress }) {
     if (dir === "empty") return;
+    if (dir === "slow") {
+      process.stderr.write("computing\n");
+      await sleep(60_000, undefined, { signal });
+    }
+    onProgress?.({ phase: "computing", done: 0, total: 3 });
     yield { name: "vit_last_hidden", status: "ok", maxAbs: 1.5e-6, maxRel: 2e-5, tolerance: 1e-4 };
     yield {
       name: "caption.beam5",

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { ConfigError } from "../../core/errors.ts";
-import type { ParityOutput } from "../../eval/parity.node.ts";
-import { type Context, note, printJson } from "../context.ts";
+import type { ParityOutput, ParityProgress } from "../../eval/parity.node.ts";
+import { type Context, note, printJson, progressOf } from "../context.ts";
 import { examples, type JsonOption, jsonOption, threadsOption } from "../options.ts";
 import { style, type Terminal, visible } from "../terminal.ts";
 
@@ -19,7 +19,7 @@ export function addParity(program: Command, context: Context): void {
     .addHelpText(
       "after",
       `
-Prints a line per output: its name, the worst absolute and relative difference, and whether that is
+Prints a line per output as it is computed: its name, the worst absolute and relative difference, and whether that is
 within tolerance. What cannot be computed yet is "unsupported". Exit code 1: out of tolerance.
 ${examples("internvl parity cases/internvl-cg", "internvl parity cases/internvl-cg --json")}`,
     )
@@ -30,10 +30,15 @@ async function parity(context: Context, dir: string, options: ParityOptions): Pr
   const outputs: ParityOutput[] = [];
   const { signal, services } = context;
   const threads = options.threads === undefined ? {} : { threads: options.threads };
-  for await (const output of services.parity(dir, { signal, ...threads })) {
+  using bar = progressOf(context);
+  const onProgress = ({ phase, ...progress }: ParityProgress) =>
+    bar.update({ label: PHASES[phase], ...progress });
+  for await (const output of services.parity(dir, { signal, onProgress, ...threads })) {
     outputs.push(output);
+    bar.clear();
     if (!options.json) await context.out.write(`${parityLine(context.out, output)}\n`);
   }
+  bar.clear();
   if (outputs.length === 0)
     throw new ConfigError(`${dir}: expected outputs to compare in case.safetensors, found none`);
   const having = (status: ParityOutput["status"]) => outputs.filter((o) => o.status === status).length;
@@ -46,6 +51,12 @@ async function parity(context: Context, dir: string, options: ParityOptions): Pr
     );
   if (fail > 0) context.exitCode = 1;
 }
+
+const PHASES: Readonly<Record<ParityProgress["phase"], string>> = {
+  loading: "loading weights",
+  computing: "computing outputs",
+  training: "training steps",
+};
 
 const NAME_CELLS = 64;
 
