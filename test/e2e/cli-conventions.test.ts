@@ -64,7 +64,7 @@ describe("help", () => {
 describe("mistakes", () => {
   test.each([
     [["serach", "cat"], "Did you mean search?"],
-    [["eval", "retrieval", "none.jsonl"], "none.jsonl: expected a readable manifest"],
+    [["eval", "retrieval", "none.jsonl"], "none.jsonl: expected a readable file"],
     [["embed", "--text", "cat", "--model", "none"], "none: expected a folder with config.json"],
   ])("%j: exit code 2, a message, nothing on stdout, no stack", async (args, message) => {
     const { code, stdout, stderr } = await run(...args);

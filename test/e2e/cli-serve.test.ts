@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
@@ -18,6 +18,7 @@ beforeAll(async () => {
     await sharp({ create: { width: 8, height: 8, channels: 3, background } }).toFile(
       join(folder, "pictures", `${background}.png`),
     );
+  await writeFile(join(folder, "pictures", "phone.heic"), "not looked into");
 });
 afterAll(() => rm(folder, { recursive: true }));
 
@@ -54,7 +55,11 @@ test("serve prints its address when it answers, indexes the folders, and stops i
     (text) => text.includes("all folders are indexed"),
   );
   child.kill("SIGINT");
-  expect(await end).toMatchObject({ code: 0, stderr: "all folders are indexed\n" });
+  const pictures = join(await realpath(folder), "pictures");
+  expect(await end).toMatchObject({
+    code: 0,
+    stderr: `${pictures}: 1 .heic file is not read: convert it to JPEG first\nall folders are indexed\n`,
+  });
   await expect(fetch(url)).rejects.toThrow();
 
   // The folder stayed in the user's own index.
@@ -68,6 +73,8 @@ test("a folder that is none and a model that cannot be loaded end it with a mess
     2,
     expect.stringMatching(/^error: nowhere: there is no such folder\n$/),
   ]);
+  const whole = await cli(["serve", "--folder", "/"], options);
+  expect([whole.code, whole.stderr]).toEqual([2, expect.stringMatching(/^error: \/: is the whole disk/)]);
   const model = await cli(["serve", "--model", "none"], options);
   expect([model.code, model.stderr]).toEqual([2, expect.stringMatching(/^error: none: expected a folder/)]);
 });

@@ -43,7 +43,7 @@ export function addIndex(program: Command, context: Context): void {
     .description("Make folders of pictures searchable, or bring the index up to date with them.")
     .argument("[folders...]", "folders, with all below them (default: all that the index knows)")
     .option("--remove", "take the folders out of the index; the files are not touched")
-    .option("--rebuild", "begin again, as after a change of the model")
+    .option("--rebuild", "begin again, as after a change of the model or precision")
     .option("--retry", "try files again that could not be read before")
     .option("--max-pixels <n>", "largest picture in pixels", integer(1, MAX_LIMIT), UPDATE_LIMITS.maxPixels)
     .option("--max-bytes <n>", "largest file in bytes", integer(1, MAX_LIMIT), UPDATE_LIMITS.maxBytes)

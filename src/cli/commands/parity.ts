@@ -19,8 +19,9 @@ export function addParity(program: Command, context: Context): void {
     .addHelpText(
       "after",
       `
-Prints a line per output as it is computed: its name, the worst absolute and relative difference, and whether that is
-within tolerance. What cannot be computed yet is "unsupported". Exit code 1: out of tolerance.
+Prints a line per output as soon as it is there: its name, the worst absolute and relative
+difference, and whether that is within tolerance. What cannot be computed yet is "unsupported" and
+comes last. Exit code 1: out of tolerance.
 ${examples("internvl parity cases/internvl-cg", "internvl parity cases/internvl-cg --json")}`,
     )
     .action((dir: string, options: ParityOptions) => parity(context, dir, options));

@@ -4,6 +4,7 @@ import { type Command, InvalidArgumentError } from "commander";
 import { UsageError } from "../../core/errors.ts";
 import { NANO } from "../../infer/nano.node.ts";
 import type { Progress as IndexProgress } from "../../search/progress.ts";
+import type { UpdateResult } from "../../search/update.ts";
 import type { FolderJob } from "../../server/indexer.ts";
 import type { Library } from "../../server/ports.ts";
 import { type Context, note, printJson, progressOf } from "../context.ts";
@@ -106,7 +107,7 @@ function noteIndexed(context: Context, failed: readonly FolderJob[]): Promise<vo
 async function openPictures(context: Context, options: ServeOptions, bar: Progress): Promise<Library> {
   const { openLibrary } = await import("../../server/library.ts");
   const { openGallery } = await import("../gallery.ts");
-  const { showIndexing } = await import("./index-folders.ts");
+  const { showIndexing, unsupportedLine } = await import("./index-folders.ts");
   const { env } = context;
   const embedder = await openModel(context, options);
   const shipped = options.model === NANO;
@@ -114,19 +115,34 @@ async function openPictures(context: Context, options: ServeOptions, bar: Progre
     options.gallery && options.index === undefined
       ? await openGallery({ embedder, shipped, indexDir: galleryIndex(env, options) })
       : await openLibrary({ embedder, shipped, indexDir: options.index ?? defaultIndex(env) });
-  return { ...opened, index: watched(opened.index, (p) => showIndexing(bar, p)) };
+  const index = watched(opened.index, {
+    onProgress: (progress) => showIndexing(bar, progress),
+    onResult(folders, { unsupported }) {
+      const line = unsupportedLine(unsupported);
+      if (line) void note(context, visible(`${[folders ?? "the index"].flat().join(", ")}: ${line}`));
+    },
+  });
+  return { ...opened, index };
 }
 
-/** The same index, whose updates are also reported to `onProgress`. */
-function watched(index: Library["index"], onProgress: (progress: IndexProgress) => void): Library["index"] {
-  const update: Library["index"]["update"] = (folders, options = {}) =>
-    index.update(folders, {
+interface Watcher {
+  onProgress(progress: IndexProgress): void;
+  onResult(folders: string | readonly string[] | undefined, result: UpdateResult): void;
+}
+
+/** The same index, of whose updates the watcher is told too. */
+function watched(index: Library["index"], watcher: Watcher): Library["index"] {
+  const update: Library["index"]["update"] = async (folders, options = {}) => {
+    const result = await index.update(folders, {
       ...options,
       onProgress(progress) {
         options.onProgress?.(progress);
-        onProgress(progress);
+        watcher.onProgress(progress);
       },
     });
+    watcher.onResult(folders, result);
+    return result;
+  };
   return new Proxy(index, {
     get(target, name) {
       if (name === "update") return update;
