@@ -1,4 +1,4 @@
-import { byId, h, openModal, sheetHead } from "./dom.ts";
+import { byId, fillDialog, h, openModal, sheetHead } from "./dom.ts";
 
 const KEYS: readonly (readonly [key: string, what: string])[] = [
   ["/", "go to the search box"],
@@ -12,7 +12,8 @@ const KEYS: readonly (readonly [key: string, what: string])[] = [
 /** What may be expected of the model that is loaded, and the keys. */
 export function openAbout(model: { readonly name: string; readonly shipped: boolean } | undefined): void {
   const dialog = byId<HTMLDialogElement>("about");
-  dialog.replaceChildren(
+  fillDialog(
+    dialog,
     sheetHead(dialog, "about-title", "About this search"),
     ...(model?.shipped === false ? otherModel(model.name) : shippedModel()),
     h("h3", { text: "The numbers" }),

@@ -1,7 +1,8 @@
 import { api, type Job } from "./api.ts";
-import { announce, byId } from "./dom.ts";
+import { byId } from "./dom.ts";
 import { fileName } from "./format.ts";
 import { jobText } from "./job-text.ts";
+import { announce } from "./notices.ts";
 
 /** Results are asked for again at most this often while pictures are being added. */
 const REFRESH_EVERY_MS = 3000;

@@ -56,6 +56,8 @@ export interface Status {
   readonly loading: boolean;
   readonly error?: string;
   readonly folderChanges: boolean;
+  /** What the server takes: bytes of a picture, labels of one request. */
+  readonly limits: { readonly uploadBytes: number; readonly labels: number };
   readonly model?: { readonly name: string; readonly shipped: boolean };
   readonly pictures?: number;
   readonly folders?: number;
@@ -75,8 +77,7 @@ export class ApiError extends Error {
 const RETRY_MS = 700;
 
 /** `true` for the error of a request that this page itself gave up. */
-export const isAbort = (error: unknown): boolean =>
-  error instanceof DOMException && error.name === "AbortError";
+const isAbort = (error: unknown): boolean => error instanceof DOMException && error.name === "AbortError";
 
 /** The parsed answer. While the model is loading (503), waits and asks again. Throws an ApiError otherwise. */
 async function ask<T>(url: string, init: RequestInit = {}): Promise<T> {
@@ -121,12 +122,24 @@ export interface PageOptions {
 const params = (values: Readonly<Record<string, string | number>>): string =>
   new URLSearchParams(Object.entries(values).map(([name, value]) => [name, String(value)])).toString();
 
+/** Sending a file that was moved or changed since it was chosen fails as if the server were gone. */
+async function checkReadable(picture: Blob): Promise<void> {
+  await picture
+    .slice(0, 1)
+    .arrayBuffer()
+    .catch(() => {
+      throw new ApiError(0, "Your browser can no longer read this picture. Choose it or drop it here again.");
+    });
+}
+
 export const api = {
   searchText: (q: string, { k, offset, signal }: PageOptions) =>
     ask<ResultPage>(`/api/search?${params({ q, k, offset })}`, { signal }),
 
-  searchPicture: (picture: Blob, { k, offset, signal }: PageOptions) =>
-    ask<ResultPage>(`/api/search?${params({ k, offset })}`, { method: "POST", body: picture, signal }),
+  searchPicture: async (picture: Blob, { k, offset, signal }: PageOptions) => {
+    await checkReadable(picture);
+    return ask<ResultPage>(`/api/search?${params({ k, offset })}`, { method: "POST", body: picture, signal });
+  },
 
   similar: (id: string, { k, offset, signal }: PageOptions) =>
     ask<ResultPage>(`/api/similar?${params({ id, k, offset })}`, { signal }),

@@ -1,5 +1,5 @@
 import type { Classified, Picture } from "./api.ts";
-import { byId, closeOnBackdrop, h, openModal, sheetHead } from "./dom.ts";
+import { byId, closeOnBackdrop, fillDialog, h, openModal, sheetHead } from "./dom.ts";
 import { fileName, formatPlural } from "./format.ts";
 import { type LabelMemory, labelForm, probabilityBars } from "./label-form.ts";
 
@@ -15,7 +15,8 @@ export class ClassifySheet {
     const results = h("ul", { class: "classified" });
     const show = (all: readonly Classified[]) =>
       results.replaceChildren(...all.map((one, i) => classifiedPicture(one, pictures[i]!)));
-    this.#dialog.replaceChildren(
+    fillDialog(
+      this.#dialog,
       sheetHead(this.#dialog, "classify-title", `Classify ${formatPlural(pictures.length, "picture")}`),
       h("p", {
         class: "muted",

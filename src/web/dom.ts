@@ -26,6 +26,17 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
+/** Makes these the children of an element. Those that are there in this order already are not moved: moving takes the focus. */
+export function placeChildren(parent: Element, children: readonly Element[]): void {
+  const wanted = new Set(children);
+  for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
+  let at = parent.firstElementChild;
+  for (const child of children) {
+    if (child === at) at = at.nextElementSibling;
+    else parent.insertBefore(child, at);
+  }
+}
+
 /** The element of index.html with this id. */
 export function byId<E extends HTMLElement = HTMLElement>(id: string): E {
   const element = document.getElementById(id);
@@ -77,16 +88,20 @@ export function openModal(dialog: HTMLDialogElement): void {
   dialog.showModal();
 }
 
+/** Replaces what a dialog shows. Its live region stays, emptied: screen readers only follow one that they know. */
+export function fillDialog(dialog: HTMLDialogElement, ...children: readonly Node[]): void {
+  for (const child of [...dialog.children]) {
+    if (child.classList.contains("live")) child.textContent = "";
+    else child.remove();
+  }
+  dialog.prepend(...children);
+}
+
 /** Clicks on the backdrop count as clicks on the dialog itself, not on what is in it. */
 export function closeOnBackdrop(dialog: HTMLDialogElement): void {
   dialog.addEventListener("click", (event) => {
     if (event.target === dialog) dialog.close();
   });
-}
-
-/** Says something to screen readers without moving the focus. */
-export function announce(text: string): void {
-  byId("live").textContent = text;
 }
 
 /** The head of a sheet: its title and the button that closes it. */

@@ -1,14 +1,19 @@
 import { api, type Folder, type Job } from "./api.ts";
-import { announce, byId, closeOnBackdrop, h, icon, openModal, sheetHead } from "./dom.ts";
-import { fileName, formatPlural } from "./format.ts";
-import { jobText } from "./job-text.ts";
+import { byId, closeOnBackdrop, fillDialog, h, openModal, placeChildren, sheetHead } from "./dom.ts";
+import { FolderEntry } from "./folder-entry.ts";
+import { fileName } from "./format.ts";
+import { announce } from "./notices.ts";
 
 /** The indexed folders: add one, watch it being indexed, take one out. */
 export class FoldersSheet {
   #dialog = byId<HTMLDialogElement>("folders");
   #list = h("ul", { class: "folders" });
+  #problem = h("p", { class: "problem", role: "alert" });
   #jobs = new Map<string, Job>();
-  #shown = new Map<string, HTMLElement>();
+  /** By path. */
+  #entries = new Map<string, FolderEntry>();
+  #outdated = false;
+  #reloading = false;
 
   constructor(
     /** Whether this page may change folders; unknown until the server has said so. */
@@ -19,9 +24,13 @@ export class FoldersSheet {
   }
 
   async open(): Promise<void> {
-    this.#dialog.replaceChildren(
+    // Only those made now know whether folders may be changed.
+    this.#entries.clear();
+    fillDialog(
+      this.#dialog,
       sheetHead(this.#dialog, "folders-title", "Folders"),
       this.mayChange() ? this.#addForm() : fixedNote(),
+      this.#problem,
       this.#list,
     );
     openModal(this.#dialog);
@@ -33,21 +42,63 @@ export class FoldersSheet {
     const before = this.#jobs.get(job.folder);
     this.#jobs.set(job.folder, job);
     if (!this.#dialog.open) return;
-    const element = this.#shown.get(job.folder);
+    const entry = this.#entries.get(job.folder);
+    entry?.showJob(job);
     const settled = before?.state !== job.state && job.state !== "indexing";
-    if (!element || settled) void this.#reload();
-    else element.querySelector(".job")?.replaceWith(jobView(job));
+    if (!entry || settled) void this.#reload();
   }
 
+  /** Asks for the folders; asked to while an answer is on its way, once more after it. */
   async #reload(): Promise<void> {
-    try {
-      const { folders } = await api.folders();
-      this.#shown = new Map(folders.map((folder) => [folder.path, this.#folder(folder)]));
-      this.#list.replaceChildren(...this.#shown.values());
-      if (folders.length === 0) this.#list.append(h("li", { class: "muted", text: "No folder yet." }));
-    } catch (error) {
-      this.#list.replaceChildren(h("li", { class: "problem", text: (error as Error).message }));
+    this.#outdated = true;
+    if (this.#reloading) return;
+    this.#reloading = true;
+    while (this.#outdated) {
+      this.#outdated = false;
+      try {
+        const { folders } = await api.folders();
+        this.#problem.textContent = "";
+        this.#show(folders);
+      } catch (error) {
+        this.#problem.textContent = (error as Error).message;
+      }
     }
+    this.#reloading = false;
+  }
+
+  /** Adds, changes and takes out entries; those that stay are not touched more than they have to be. */
+  #show(folders: readonly Folder[]): void {
+    const hadFocus = this.#list.contains(document.activeElement);
+    const before = this.#entries;
+    this.#entries = new Map(
+      folders.map((folder) => [folder.path, before.get(folder.path) ?? this.#entry(folder.path)]),
+    );
+    for (const folder of folders)
+      this.#entries.get(folder.path)?.show(folder, this.#jobs.get(folder.path) ?? folder.job);
+    const items = [...this.#entries.values()].map((entry) => entry.element);
+    placeChildren(
+      this.#list,
+      items.length > 0 ? items : [h("li", { class: "muted", text: "No folder yet." })],
+    );
+    if (hadFocus && !this.#list.contains(document.activeElement))
+      (this.#dialog.querySelector("input") ?? this.#dialog.querySelector("button"))?.focus();
+  }
+
+  #entry(path: string): FolderEntry {
+    return new FolderEntry(path, this.mayChange() ? () => this.#remove(path) : undefined);
+  }
+
+  async #remove(path: string): Promise<void> {
+    try {
+      await api.removeFolder(path);
+    } catch (error) {
+      void this.#reload();
+      throw error;
+    }
+    this.#jobs.delete(path);
+    this.onRemoved();
+    await this.#reload();
+    announce(`${fileName(path)} was removed from the index`);
   }
 
   #addForm(): HTMLElement {
@@ -100,50 +151,6 @@ export class FoldersSheet {
       problem.textContent = (error as Error).message;
     }
   }
-
-  #folder(folder: Folder): HTMLElement {
-    const job = this.#jobs.get(folder.path) ?? folder.job;
-    return h(
-      "li",
-      {},
-      h(
-        "div",
-        { class: "folder-head" },
-        h(
-          "div",
-          {},
-          h("p", { class: "name", text: fileName(folder.path) }),
-          h("p", { class: "muted path", text: folder.path }),
-          h("p", { class: "muted", text: formatPlural(folder.pictures, "picture") }),
-        ),
-        this.mayChange() && this.#removeButton(folder),
-      ),
-      job ? jobView(job) : h("div", { class: "job" }),
-    );
-  }
-
-  #removeButton(folder: Folder): HTMLElement {
-    const button = h("button", {
-      type: "button",
-      class: "quiet",
-      title: "Take it out of the index; the files stay",
-    });
-    button.setAttribute("aria-label", `Remove ${fileName(folder.path)} from the index`);
-    button.append(icon("close"));
-    button.addEventListener("click", async () => {
-      button.disabled = true;
-      try {
-        await api.removeFolder(folder.path);
-        this.#jobs.delete(folder.path);
-        this.onRemoved();
-        announce(`${fileName(folder.path)} was removed from the index`);
-      } catch (error) {
-        announce((error as Error).message);
-      }
-      await this.#reload();
-    });
-    return button;
-  }
 }
 
 function fixedNote(): HTMLElement {
@@ -151,34 +158,4 @@ function fixedNote(): HTMLElement {
     class: "muted",
     text: "This server can be reached from other machines, so its folders can only be chosen where it is started.",
   });
-}
-
-/** How far a folder is, with its broken files. */
-function jobView(job: Job): HTMLElement {
-  const { progress } = job;
-  const bar = h("progress", { "aria-label": `Indexing ${fileName(job.folder)}` });
-  if (progress?.phase === "embed" && progress.total) {
-    bar.max = progress.total;
-    bar.value = progress.done;
-  }
-  return h(
-    "div",
-    { class: "job" },
-    job.state === "indexing" && bar,
-    h("p", { class: job.state === "failed" ? "problem" : "muted", text: jobText(job) }),
-    job.broken.length > 0 && brokenFiles(job),
-  );
-}
-
-function brokenFiles(job: Job): HTMLElement {
-  const count = Math.max(job.progress?.failed ?? 0, job.broken.length);
-  const items = job.broken.map(({ path, reason }) =>
-    h("li", {}, h("span", { class: "path", text: path }), h("span", { class: "muted", text: reason })),
-  );
-  return h(
-    "details",
-    {},
-    h("summary", { text: `${formatPlural(count, "file")} could not be read` }),
-    h("ul", { class: "broken" }, ...items),
-  );
 }

@@ -1,6 +1,7 @@
 import { api, type Classified, type Picture } from "./api.ts";
-import { announce, h } from "./dom.ts";
+import { h } from "./dom.ts";
 import { formatPercent } from "./format.ts";
+import { announce } from "./notices.ts";
 
 /** The words last used, shared by all places where one classifies. */
 export interface LabelMemory {

@@ -1,12 +1,13 @@
 import { openAbout } from "./about.ts";
 import { Activity } from "./activity.ts";
 import { ClassifySheet } from "./classify-sheet.ts";
-import { announce, byId, closeOnBackdrop, h, icon } from "./dom.ts";
+import { byId, closeOnBackdrop, h, icon } from "./dom.ts";
 import { EXAMPLES } from "./examples.ts";
 import { FoldersSheet } from "./folders-sheet.ts";
 import { Grid } from "./grid.ts";
 import { type Place, type Query, sameQuery } from "./location.ts";
 import { Navigation } from "./navigation.ts";
+import { hideNotice, showNotice } from "./notices.ts";
 import { OwnPictures } from "./own-pictures.ts";
 import { watchPictureInput } from "./picture-input.ts";
 import { Results } from "./results.ts";
@@ -64,6 +65,7 @@ function showQuery(query: Query): void {
   // While typing the box may hold a space more than the query: leave the caret alone.
   if (input.value.trim() !== text) input.value = text;
   byId("intro").hidden = query.kind !== "browse";
+  hideNotice();
   document.title = text ? `${text} · internvl` : "internvl: search pictures by what they show";
   void showQueryPicture(query);
   void results.show(query);
@@ -92,14 +94,6 @@ async function showQueryPicture(query: Query): Promise<void> {
     input.focus();
   });
   box.replaceChildren(h("img", { src: url, alt: "The picture that is searched by" }), clear);
-}
-
-function searchByFile(file: File): void {
-  if (file.type && !file.type.startsWith("image/")) {
-    announce(`${file.name} is not a picture`);
-    return;
-  }
-  navigation.go({ kind: "picture", key: own.add(file) });
 }
 
 function watchSearchBox(): void {
@@ -161,7 +155,11 @@ function watchIndexing(): void {
 }
 
 watchSearchBox();
-watchPictureInput(searchByFile);
+watchPictureInput({
+  onPicture: (picture) => navigation.go({ kind: "picture", key: own.add(picture) }),
+  onProblem: showNotice,
+  maxBytes: () => statusLine.status?.limits.uploadBytes,
+});
 showExamples();
 byId("open-folders").addEventListener("click", () => void folders.open());
 byId("activity-text").addEventListener("click", () => void folders.open());

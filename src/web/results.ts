@@ -1,8 +1,9 @@
-import { ApiError, api, isAbort, type PageOptions, type Picture, type ResultPage } from "./api.ts";
-import { announce, byId, h } from "./dom.ts";
+import { ApiError, api, type PageOptions, type Picture, type ResultPage } from "./api.ts";
+import { byId, h } from "./dom.ts";
 import { formatPlural, spokenName } from "./format.ts";
 import type { Grid } from "./grid.ts";
 import type { Query } from "./location.ts";
+import { announce } from "./notices.ts";
 import type { OwnPictures } from "./own-pictures.ts";
 
 const PAGE = 36;
@@ -50,7 +51,7 @@ export class Results {
       const page = await this.#fetch(query, { k: PAGE, offset: 0, signal });
       this.#render(query, page);
     } catch (error) {
-      if (!isAbort(error) && !signal.aborted) this.#fail(error);
+      if (!signal.aborted) this.#fail(error);
     }
   }
 
@@ -107,7 +108,7 @@ export class Results {
       const first = page.results[0];
       if (moveFocus && first) this.grid.focusPicture(first.id);
     } catch (error) {
-      if (!isAbort(error) && !signal.aborted) this.#fail(error);
+      if (!signal.aborted) this.#fail(error);
     } finally {
       this.#loadingMore = false;
     }

@@ -1,7 +1,8 @@
 import { api, largeThumb, original, type Picture } from "./api.ts";
-import { announce, byId, closeOnBackdrop, h, icon, openModal } from "./dom.ts";
+import { byId, closeOnBackdrop, fillDialog, h, icon, openModal } from "./dom.ts";
 import { fileName, formatBytes, formatScore, spokenName } from "./format.ts";
 import { type LabelMemory, labelForm, probabilityBars } from "./label-form.ts";
+import { announce } from "./notices.ts";
 
 export interface ViewerEvents {
   /** The pictures that the arrow keys go through. */
@@ -27,7 +28,7 @@ export class Viewer {
       const id = this.#id;
       this.#id = undefined;
       this.#abort.abort();
-      this.#dialog.replaceChildren();
+      fillDialog(this.#dialog);
       this.events.onClosed(id);
     });
   }
@@ -38,12 +39,16 @@ export class Viewer {
     this.#abort.abort();
     this.#abort = new AbortController();
     const { signal } = this.#abort;
+    const moved = this.#id !== undefined;
     this.#id = id;
     const known = this.events.pictures().find((picture) => picture.id === id);
     openModal(this.#dialog);
     try {
       const picture = known ?? (await api.picture(id, signal));
-      if (!signal.aborted) this.#show(picture);
+      if (signal.aborted) return;
+      this.#show(picture);
+      // Opening says the title anyway.
+      if (moved) announce(spokenName(picture.path));
     } catch (error) {
       if (!signal.aborted) this.#fail(error as Error);
     }
@@ -61,14 +66,14 @@ export class Viewer {
     const keepFocus = this.#dialog.contains(document.activeElement)
       ? document.activeElement?.getAttribute("aria-label")
       : undefined;
-    this.#dialog.replaceChildren(
+    fillDialog(
+      this.#dialog,
       h("div", { class: "stage" }, this.#step(-1), image, this.#step(1)),
       this.#panel(picture),
     );
     const same =
       keepFocus && this.#dialog.querySelector<HTMLElement>(`button[aria-label="${keepFocus}"]:enabled`);
     (same || this.#dialog.querySelector<HTMLElement>(".close"))?.focus();
-    announce(spokenName(picture.path));
   }
 
   #panel(picture: Picture): HTMLElement {
@@ -86,7 +91,7 @@ export class Viewer {
         h("h2", { id: "viewer-title", text: fileName(picture.path) }),
         close,
       ),
-      facts(picture),
+      ...facts(picture),
       h(
         "div",
         { class: "actions" },
@@ -116,7 +121,10 @@ export class Viewer {
       on: { click: () => this.close() },
     });
     const title = h("h2", { id: "viewer-title", text: "This picture cannot be shown" });
-    this.#dialog.replaceChildren(h("div", { class: "panel" }, title, h("p", { text: error.message }), close));
+    fillDialog(
+      this.#dialog,
+      h("div", { class: "panel" }, title, h("p", { text: error.message, role: "alert" }), close),
+    );
   }
 
   #neighbour(step: number): Picture | undefined {
@@ -146,7 +154,9 @@ export class Viewer {
   }
 }
 
-function facts(picture: Picture): HTMLElement {
+/** What is known of a picture, and room for what copying its path may meet. */
+function facts(picture: Picture): HTMLElement[] {
+  const problem = h("p", { class: "problem", role: "alert" });
   const copy = h("button", {
     type: "button",
     class: "quiet",
@@ -154,8 +164,8 @@ function facts(picture: Picture): HTMLElement {
     title: "Copy the path",
   });
   copy.append(icon("copy"));
-  copy.addEventListener("click", () => void copyPath(picture.path, copy));
-  return h(
+  copy.addEventListener("click", () => void copyPath(picture.path, copy, problem));
+  const list = h(
     "dl",
     { class: "facts" },
     ...(picture.score === undefined ? [] : fact("Similarity", `${formatScore(picture.score)} (cosine)`)),
@@ -164,16 +174,20 @@ function facts(picture: Picture): HTMLElement {
     h("dt", { text: "Path" }),
     h("dd", { class: "path" }, h("span", { text: picture.path }), copy),
   );
+  return [list, problem];
 }
 
 const fact = (name: string, value: string): Node[] => [h("dt", { text: name }), h("dd", { text: value })];
 
-async function copyPath(path: string, button: HTMLButtonElement): Promise<void> {
+async function copyPath(path: string, button: HTMLButtonElement, problem: HTMLElement): Promise<void> {
   // Without https the clipboard is only given to localhost.
   const copied = await navigator.clipboard?.writeText(path).then(
     () => true,
     () => false,
   );
   button.replaceChildren(icon(copied ? "check" : "copy"));
-  announce(copied ? "Path copied" : "The browser does not allow copying; select the path instead");
+  problem.textContent = copied
+    ? ""
+    : "The browser does not allow copying here; select the path above and copy it yourself.";
+  if (copied) announce("Path copied");
 }

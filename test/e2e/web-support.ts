@@ -2,6 +2,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import sharp from "sharp";
+import { expect } from "vitest";
 import { fakeEmbedder, put } from "../../src/search/test-support.ts";
 import { openLibrary } from "../../src/server/library.ts";
 import { type RunningServer, type ServeOptions, serve } from "../../src/server/serve.ts";
@@ -86,4 +87,21 @@ export async function openSite(
 export async function shown(page: Page, first: string | RegExp): Promise<string[]> {
   await page.locator("#grid:not(.waiting) .card .name").first().filter({ hasText: first }).waitFor();
   return page.locator("#grid .card .name").allTextContents();
+}
+
+/** Drops a file on the page as a person does; the browser's own drag cannot start outside of it. */
+export async function dropFile(page: Page, bytes: Buffer, name: string, type: string): Promise<void> {
+  const transfer = await page.evaluateHandle(
+    ([base64, fileName, fileType]) => {
+      const data = new DataTransfer();
+      const content = Uint8Array.from(atob(base64!), (c) => c.charCodeAt(0));
+      data.items.add(new File([content], fileName!, { type: fileType! }));
+      return data;
+    },
+    [bytes.toString("base64"), name, type],
+  );
+  await page.dispatchEvent("body", "dragenter", { dataTransfer: transfer });
+  expect(await page.locator("#drop").isVisible()).toBe(true);
+  await page.dispatchEvent("body", "drop", { dataTransfer: transfer });
+  expect(await page.locator("#drop").isVisible()).toBe(false);
 }

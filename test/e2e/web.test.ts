@@ -1,31 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { disc, openSite, type Site, shown } from "./web-support.ts";
+import { disc, dropFile, openSite, type Site, shown } from "./web-support.ts";
 
 let site: Site;
 beforeAll(async () => {
   site = await openSite();
 });
 afterAll(() => site[Symbol.asyncDispose]());
-
-/** Drops a file on the page as a person does; the browser's own drag cannot start outside of it. */
-async function dropPicture(page: Page, bytes: Buffer, name: string, type: string): Promise<void> {
-  const transfer = await page.evaluateHandle(
-    ([base64, fileName, fileType]) => {
-      const data = new DataTransfer();
-      const content = Uint8Array.from(atob(base64!), (c) => c.charCodeAt(0));
-      data.items.add(new File([content], fileName!, { type: fileType! }));
-      return data;
-    },
-    [bytes.toString("base64"), name, type],
-  );
-  await page.dispatchEvent("body", "dragenter", { dataTransfer: transfer });
-  expect(await page.locator("#drop").isVisible()).toBe(true);
-  await page.dispatchEvent("body", "drop", { dataTransfer: transfer });
-  expect(await page.locator("#drop").isVisible()).toBe(false);
-}
 
 test("the start page shows the collection, examples, the model and no results yet", async () => {
   const page = await site.open();
@@ -91,7 +73,7 @@ test("back, forward and reload lead to the same results", async () => {
 test("a dropped picture is searched by, also after a reload", async () => {
   const page = await site.open();
   await shown(page, "black");
-  await dropPicture(page, await disc("green", 0.5, "#ffffff"), "mine.png", "image/png");
+  await dropFile(page, await disc("green", 0.5, "#ffffff"), "mine.png", "image/png");
   expect((await shown(page, "green")).slice(0, 4).every((name) => name.startsWith("green"))).toBe(true);
   await page.getByRole("img", { name: "The picture that is searched by" }).waitFor();
   await page.waitForFunction(() => Object.keys(sessionStorage).length === 1);
