@@ -1,20 +1,6 @@
 import type { Picture } from "./api.ts";
-import { checkbox, h, icon } from "./dom.ts";
-import { formatScore, spokenName, stemName } from "./format.ts";
-
-export interface GridEvents {
-  readonly onOpen: (picture: Picture) => void;
-  readonly onLike: (picture: Picture) => void;
-  readonly onSelect: (picture: Picture, selected: boolean) => void;
-  readonly isSelected: (id: string) => boolean;
-}
-
-interface Card {
-  readonly picture: Picture;
-  readonly item: HTMLLIElement;
-  readonly open: HTMLButtonElement;
-  readonly tools: readonly HTMLButtonElement[];
-}
+import { Card, type CardEvents } from "./card.ts";
+import { h, placeChildren } from "./dom.ts";
 
 /** The pictures as a grid of buttons with one tab stop: arrows move in it, as in any list of files. */
 export class Grid {
@@ -24,7 +10,7 @@ export class Grid {
 
   constructor(
     readonly list: HTMLElement,
-    readonly events: GridEvents,
+    readonly events: CardEvents,
   ) {
     list.addEventListener("keydown", (event) => this.#onKey(event));
     list.addEventListener("focusin", (event) => this.#onFocus(event));
@@ -36,17 +22,36 @@ export class Grid {
 
   /** Replaces what is shown. */
   show(pictures: readonly Picture[]): void {
+    this.#settle(pictures);
     this.#cards = [];
-    this.#best = pictures[0]?.score;
     this.list.replaceChildren();
-    this.list.classList.remove("waiting");
-    this.list.removeAttribute("aria-busy");
     this.append(pictures);
     this.#setCurrent(0);
   }
 
+  /** Shows the answer of now to the same question: pictures that stay keep their cards, and the focus stays with its own. */
+  update(pictures: readonly Picture[]): void {
+    this.#settle(pictures);
+    const hadFocus = this.list.contains(document.activeElement);
+    const current = this.#cards[this.#current];
+    const known = new Map(this.#cards.map((card) => [card.picture.id, card]));
+    // Requests that answer together may repeat a picture when the index changes between them.
+    const distinct = new Map(pictures.map((picture) => [picture.id, picture])).values();
+    this.#cards = [...distinct].map((picture) => this.#card(picture, known.get(picture.id)));
+    placeChildren(
+      this.list,
+      this.#cards.map((card) => card.item),
+    );
+    if (current) current.reachable = false;
+    const kept = current ? this.#cards.indexOf(current) : -1;
+    // In place of a picture that is gone stands the one that has moved up to where it was.
+    this.#setCurrent(kept >= 0 ? kept : Math.max(0, Math.min(this.#current, this.#cards.length - 1)));
+    if (hadFocus && !this.list.contains(document.activeElement))
+      (this.#cards[this.#current]?.open ?? this.list).focus({ preventScroll: true });
+  }
+
   append(pictures: readonly Picture[]): void {
-    const cards = pictures.map((picture) => this.#card(picture));
+    const cards = pictures.map((picture) => this.#card(picture, undefined));
     this.#cards.push(...cards);
     this.list.append(...cards.map((card) => card.item));
   }
@@ -72,50 +77,19 @@ export class Grid {
 
   /** Shows again which pictures are selected. */
   refreshSelection(): void {
-    for (const { picture, item, tools } of this.#cards) {
-      const selected = this.events.isSelected(picture.id);
-      item.classList.toggle("selected", selected);
-      tools[1]?.setAttribute("aria-pressed", String(selected));
-    }
+    for (const card of this.#cards) card.showSelection();
   }
 
-  #card(picture: Picture): Card {
-    const name = spokenName(picture.path);
-    const similarity = picture.score === undefined ? "" : `, similarity ${formatScore(picture.score)}`;
-    const image = h("img", { alt: "", loading: "lazy", decoding: "async", draggable: "false" });
-    image.addEventListener("load", () => image.classList.add("loaded"));
-    image.addEventListener("error", () => image.classList.add("lost"));
-    image.src = picture.thumb;
-    const open = h(
-      "button",
-      { type: "button", class: "plate", tabindex: -1, "aria-label": name + similarity },
-      image,
-    );
-    open.addEventListener("click", () => this.events.onOpen(picture));
-    const tools = [
-      tool(icon("like"), `More like ${name}`, "More like this", () => this.events.onLike(picture)),
-      tool(checkbox(), `Select ${name}`, "Select, to classify it", () =>
-        this.events.onSelect(picture, !this.events.isSelected(picture.id)),
-      ),
-    ];
-    const selected = this.events.isSelected(picture.id);
-    tools[1]?.setAttribute("aria-pressed", String(selected));
-    const item = h(
-      "li",
-      { class: selected ? "card selected" : "card" },
-      open,
-      h("div", { class: "tools" }, ...tools),
-      h("p", { class: "name", title: picture.path, text: stemName(picture.path) }),
-      picture.score !== undefined && this.#score(picture.score),
-    );
-    return { picture, item, open, tools };
+  #settle(pictures: readonly Picture[]): void {
+    this.#best = pictures[0]?.score;
+    this.list.classList.remove("waiting");
+    this.list.removeAttribute("aria-busy");
   }
 
-  #score(score: number): HTMLElement {
-    const bar = h("span", { class: "track", "aria-hidden": "true" }, h("span", { class: "fill" }));
-    const share = this.#best && this.#best > 0 ? Math.max(0, score / this.#best) : 0;
-    bar.style.setProperty("--share", `${Math.min(1, share) * 100}%`);
-    return h("p", { class: "score" }, bar, h("span", { text: formatScore(score) }));
+  #card(picture: Picture, known: Card | undefined): Card {
+    const card = known ?? new Card(picture, this.events);
+    card.show(picture, this.#best);
+    return card;
   }
 
   #onKey(event: KeyboardEvent): void {
@@ -148,13 +122,9 @@ export class Grid {
 
   /** Only the current card's buttons can be reached with Tab. */
   #setCurrent(index: number): void {
-    for (const [i, tabindex] of [
-      [this.#current, -1],
-      [index, 0],
-    ] as const) {
-      const card = this.#cards[i];
-      for (const button of card ? [card.open, ...card.tools] : []) button.tabIndex = tabindex;
-    }
+    const [before, now] = [this.#cards[this.#current], this.#cards[index]];
+    if (before) before.reachable = false;
+    if (now) now.reachable = true;
     this.#current = index;
   }
 
@@ -163,9 +133,4 @@ export class Grid {
     const next = this.#cards.findIndex((card) => card.item.offsetTop !== top);
     return next < 0 ? Math.max(1, this.#cards.length) : next;
   }
-}
-
-function tool(shape: SVGSVGElement, label: string, title: string, onClick: () => void): HTMLButtonElement {
-  const props = { type: "button", class: "tool", tabindex: -1, "aria-label": label, title };
-  return h("button", { ...props, on: { click: onClick } }, shape);
 }

@@ -19,6 +19,8 @@ const SEARCH_AFTER_MS = 140;
 
 const input = byId<HTMLInputElement>("q");
 const labels = { text: "" };
+/** The index has changed while a dialog was open. */
+let outdated = false;
 const own = new OwnPictures();
 const navigation = new Navigation(show);
 const statusLine = new StatusLine();
@@ -149,9 +151,17 @@ function watchIndexing(): void {
       void statusLine.refresh();
       // Results that someone is looking at stay still until the folder is complete.
       const waiting = results.query.kind === "browse" || grid.pictures.length === 0;
-      if (!document.querySelector("dialog[open]") && (finished || waiting)) results.refresh();
+      if (finished || waiting) refreshResults();
     },
   );
+  // Closing does not bubble; the way down passes here.
+  document.addEventListener("close", () => outdated && refreshResults(), { capture: true });
+}
+
+/** Brings the results up to date: now, or when the dialog that is open, and may be about one of them, is closed. */
+function refreshResults(): void {
+  outdated = document.querySelector("dialog[open]") !== null;
+  if (!outdated) results.refresh();
 }
 
 watchSearchBox();
