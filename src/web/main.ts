@@ -4,6 +4,7 @@ import { ClassifySheet } from "./classify-sheet.ts";
 import { byId, closeOnBackdrop, h, icon } from "./dom.ts";
 import { EXAMPLES } from "./examples.ts";
 import { FoldersSheet } from "./folders-sheet.ts";
+import { fontCheck } from "./fonts.ts";
 import { Grid } from "./grid.ts";
 import { type Place, type Query, sameQuery } from "./location.ts";
 import { Navigation } from "./navigation.ts";
@@ -136,7 +137,8 @@ function watchSearchBox(): void {
 }
 
 function showExamples(): void {
-  const chips = EXAMPLES.map(({ text, lang, hint }) => {
+  const canDraw = fontCheck();
+  const chips = EXAMPLES.filter(({ text }) => canDraw(text)).map(({ text, lang, hint }) => {
     const button = h("button", { type: "button", class: "chip", lang, text, title: hint });
     button.addEventListener("click", () => navigation.go({ kind: "text", text }));
     return h("li", {}, button);

@@ -1,6 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
+import sharp from "sharp";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { disc, dropFile, openSite, type Site, shown } from "./web-support.ts";
 
@@ -103,5 +104,27 @@ test.each([
   // What went well is only said; the tick shows it. What did not must be seen, too.
   const seen = await message.evaluate((element) => element.getBoundingClientRect().width > 50);
   expect(seen).toBe(how === "does not");
+  await page.context().close();
+});
+
+/** How many colours there are in the middle of a button. */
+async function coloursIn(png: Buffer): Promise<number> {
+  const { data, info } = await sharp(png).removeAlpha().raw().toBuffer({ resolveWithObject: true });
+  const colours = new Set<number>();
+  for (let y = 6; y < info.height - 6; y++)
+    for (let x = 14; x < info.width - 14; x++) {
+      const at = (y * info.width + x) * info.channels;
+      colours.add((data[at]! << 16) | (data[at + 1]! << 8) | data[at + 2]!);
+    }
+  return colours.size;
+}
+
+test("no example is blank because the system has no font for it", async () => {
+  const page = await site.open();
+  await shown(page, "black");
+  const chips = await page.locator("#examples button").all();
+  expect(chips.length).toBeGreaterThan(3);
+  for (const chip of chips)
+    expect(await coloursIn(await chip.screenshot()), (await chip.textContent()) ?? "").toBeGreaterThan(1);
   await page.context().close();
 });
