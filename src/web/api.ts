@@ -27,6 +27,8 @@ export interface Classified {
   readonly id: string;
   readonly path: string;
   readonly labels: readonly LabelProbability[];
+  /** Why this picture could not be classified, although others could. */
+  readonly error?: string;
 }
 
 export interface Job {

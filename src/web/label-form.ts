@@ -66,6 +66,7 @@ export function labelForm(options: {
 
 /** Labels with their probabilities, likeliest first, as bars. */
 export function probabilityBars(result: Classified): HTMLElement {
+  if (result.error !== undefined) return h("p", { class: "problem", text: result.error });
   return h(
     "ol",
     { class: "bars", "aria-label": "Probabilities" },
