@@ -6,9 +6,10 @@ import { afterAll, expect, it } from "vitest";
 import { ConfigError } from "../../src/core/errors.ts";
 import { convertAll, imagePath, SIDE } from "./convert.ts";
 import { archiveName, obtain } from "./download.ts";
-import { makeManifest, writeJsonl } from "./manifest.ts";
+import { makeManifest, trialConcepts, writeJsonl } from "./manifest.ts";
 import type { Picture } from "./picture.ts";
-import { SOURCES, sourceOf } from "./sources.ts";
+import { SOURCES, type SourceKey, sourceOf } from "./sources.ts";
+import type { Split } from "./split.ts";
 import { summarise } from "./summary.ts";
 
 const dir = await mkdtemp(join(tmpdir(), "nano-data-"));
@@ -129,4 +130,19 @@ it("pins every source by a digest of full length and says its licence", () => {
     expect(source.licence, source.key).not.toBe("");
   }
   expect(archiveName(sourceOf("fluent-3d"))).toBe("lobehub-fluent-emoji-3d-1.1.0.tgz");
+});
+
+it("keeps one drawing style a hand and the crowded titles in the trial's concepts", () => {
+  const line = (source: SourceKey, split: Split) => {
+    return { image: `${source}-${split}`, captions: {}, group: "a", split, source, licence: "MIT" };
+  };
+  const lines = [
+    line("noto", "heldout-concepts"),
+    line("noto-v1", "heldout-concepts"),
+    line("flag-icons", "heldout-concepts"),
+    line("openclipart", "heldout-surplus"),
+    line("tuxpaint", "train"),
+    line("twemoji", "heldout-drawings"),
+  ];
+  expect(trialConcepts(lines)).toEqual([lines[0], lines[3]]);
 });

@@ -3,7 +3,7 @@
  *
  *     npx tsx recipes/nano/fetch.ts OUT_DIR [--without SOURCE,SOURCE]
  *
- * OUT_DIR gets downloads/, sources/, images/, manifest.jsonl, text-pairs.jsonl, skipped.jsonl and SUMMARY.md. What is already
+ * OUT_DIR gets downloads/, sources/, images/, manifest.jsonl, concepts.jsonl, text-pairs.jsonl, skipped.jsonl and SUMMARY.md. What is already
  * there is checked and not fetched or converted again.
  */
 import { mkdir, writeFile } from "node:fs/promises";
@@ -13,7 +13,7 @@ import { isUserError, UsageError } from "../../src/core/errors.ts";
 import { collect, obtainAll } from "./collect.ts";
 import { convertAll } from "./convert.ts";
 import { DICTIONARY, readDictionaries } from "./dictionaries.ts";
-import { addWords, makeManifest, writeJsonl } from "./manifest.ts";
+import { addWords, makeManifest, trialConcepts, writeJsonl } from "./manifest.ts";
 import type { Skipped } from "./picture.ts";
 import { SOURCES } from "./sources.ts";
 import { NANO_SEED } from "./split.ts";
@@ -43,6 +43,7 @@ async function main(args: readonly string[]): Promise<void> {
   const pairs = wordnet === undefined ? [] : makeTextPairs(wordnet, await readDictionaries(dirs));
   const left: Skipped[] = [...skipped, ...made.skipped];
   await writeJsonl(join(outDir, "manifest.jsonl"), lines);
+  await writeJsonl(join(outDir, "concepts.jsonl"), trialConcepts(lines));
   await writeJsonl(join(outDir, "text-pairs.jsonl"), pairs);
   await writeJsonl(join(outDir, "skipped.jsonl"), left);
   const summary = summarise(lines, left, (performance.now() - started) / 1000);

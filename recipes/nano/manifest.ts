@@ -79,6 +79,22 @@ export function addWords(lines: readonly ManifestLine[], wordnet: Wordnet): read
   });
 }
 
+/** One drawing style a hand, and no source of flags alone: the pictures of the trial that nano is measured against. */
+const TRIAL_SOURCES: ReadonlySet<SourceKey> = new Set<SourceKey>([
+  "noto",
+  "twemoji",
+  "fluent-3d",
+  "openclipart",
+  "tuxpaint",
+]);
+
+/** The held-out concepts in the trial's mixture: of its five sources, crowded titles as often as the library has them. */
+export const trialConcepts = (lines: readonly ManifestLine[]): readonly ManifestLine[] =>
+  lines.filter(
+    ({ split, source }) =>
+      (split === "heldout-concepts" || split === "heldout-surplus") && TRIAL_SOURCES.has(source),
+  );
+
 /** Writes JSON lines by way of a second file: a reader sees the old or the new one, never half. */
 export async function writeJsonl(path: string, lines: readonly unknown[]): Promise<void> {
   await writeFile(`${path}.part`, lines.map((line) => `${JSON.stringify(line)}\n`).join(""));

@@ -41,7 +41,7 @@ test("a failed write leaves the old file and nothing else", async () => {
 test("a missing file is a ConfigError with its name", async () => {
   const error = await readManifest(join(dir, "none.jsonl")).catch((e: unknown) => e);
   expect(error).toBeInstanceOf(ConfigError);
-  expect((error as Error).message).toContain("none.jsonl: expected a readable manifest");
+  expect((error as Error).message).toContain("none.jsonl: expected a readable file");
 });
 
 test("bytes that are not UTF-8 are refused", async () => {
