@@ -142,11 +142,13 @@ export class FoldersSheet {
       problem.textContent = "Type the full path of a folder, such as /home/you/Pictures.";
       return;
     }
+    const before = new Map(this.#jobs);
     try {
       const { job } = await api.addFolder(path);
       input.value = "";
       announce(`${job.folder} is being indexed`);
-      this.update(job);
+      // A small folder may be done, and the events have said so, before this answer of its beginning arrives.
+      if (this.#jobs.get(job.folder) === before.get(job.folder)) this.update(job);
     } catch (error) {
       problem.textContent = (error as Error).message;
     }

@@ -5,13 +5,18 @@ import { FolderLock } from "../../src/core/folder-lock.node.ts";
 import { patches, put } from "../../src/search/test-support.ts";
 import { disc, openSite, type Site, shown } from "./web-support.ts";
 
+const entryOf = (page: Page, folder: string) =>
+  page
+    .getByRole("dialog", { name: "Folders" })
+    .locator(".folders > li", { has: page.getByText(folder, { exact: true }) });
+
 /** Adds a folder by the page's own controls and returns its entry in the sheet, which stays open. */
 async function addFolder(page: Page, folder: string) {
   await page.getByRole("button", { name: "Folders" }).click();
   const sheet = page.getByRole("dialog", { name: "Folders" });
   await sheet.getByRole("textbox", { name: /folder on the machine/i }).fill(folder);
   await sheet.getByRole("button", { name: "Add folder" }).click();
-  return sheet.locator(".folders > li", { has: page.getByText(folder, { exact: true }) });
+  return entryOf(page, folder);
 }
 
 /** Makes a folder of pictures beside the indexed one and has it indexed without the page's doing. */
@@ -47,6 +52,29 @@ test("the answers to a question include the folder that was added in between", a
   await entry.getByText("Up to date").waitFor();
   await page.keyboard.press("Escape");
   await shown(page, "sea");
+});
+
+test("a folder that is done before the page knows that it was added is shown as done", async () => {
+  await using site = await openSite();
+  const page = await site.open();
+  await shown(page, "black");
+  const folder = join(site.root, "holidays");
+  await put(folder, { "red.png": await disc("red", 0.5) });
+  await page.route("**/api/folders", async (route) => {
+    if (route.request().method() !== "POST") return route.continue();
+    const response = await route.fetch();
+    await entry.getByText("Up to date").waitFor();
+    await route.fulfill({ response });
+  });
+  const entry = entryOf(page, folder);
+  const answered = page.waitForResponse((response) => response.status() === 202);
+  await addFolder(page, folder);
+  await answered;
+  await page
+    .getByRole("textbox", { name: /folder on the machine/i })
+    .and(page.locator(":placeholder-shown"))
+    .waitFor();
+  expect(await entry.getByText("Up to date").isVisible()).toBe(true);
 });
 
 test("what is wrong with the index is said where one looks", async () => {
