@@ -1,8 +1,8 @@
-import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { ConfigError } from "../../src/core/errors.ts";
 import { distinct } from "./picture.ts";
+import { readAtMost } from "./read-at-most.ts";
 import type { SourceKey } from "./sources.ts";
 
 /** English headwords, lower case, to what another language calls the thing. */
@@ -37,14 +37,9 @@ export function readDictionaries(dirs: ReadonlyMap<SourceKey, string>): Promise<
 /** Reads FreeDict's dictionary from English, e.g. to "deu", of an unpacked Debian package. Throws ConfigError. */
 export async function readDictionary(dir: string, language: string): Promise<Dictionary> {
   const base = join(dir, "usr/share/dictd", `freedict-eng-${language}`);
-  const read = async (file: string) => {
-    const { size } = await stat(file);
-    if (size > FILE_BYTES_MAX)
-      throw new ConfigError(`${file}: expected at most ${FILE_BYTES_MAX} bytes, found ${size}`);
-    return readFile(file);
-  };
-  const index = (await read(`${base}.index`)).toString("utf8");
-  const text = gunzipSync(await read(`${base}.dict.dz`), { maxOutputLength: TEXT_BYTES_MAX });
+  const index = (await readAtMost(`${base}.index`, FILE_BYTES_MAX)).toString("utf8");
+  const compressed = await readAtMost(`${base}.dict.dz`, FILE_BYTES_MAX);
+  const text = gunzipSync(compressed, { maxOutputLength: TEXT_BYTES_MAX });
   return parseDictionary(index, text, base);
 }
 

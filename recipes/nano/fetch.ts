@@ -3,8 +3,8 @@
  *
  *     npx tsx recipes/nano/fetch.ts OUT_DIR [--without SOURCE,SOURCE]
  *
- * OUT_DIR gets downloads/, sources/, images/, manifest.jsonl, concepts.jsonl, text-pairs.jsonl, skipped.jsonl and SUMMARY.md. What is already
- * there is checked and not fetched or converted again.
+ * OUT_DIR gets downloads/, sources/, images/, manifest.jsonl, concepts.jsonl, text-pairs.jsonl, skipped.jsonl and
+ * SUMMARY.md. What is already there is checked and not fetched or converted again.
  */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";

@@ -1,6 +1,6 @@
-import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { ConfigError } from "../../src/core/errors.ts";
+import { readAtMost } from "./read-at-most.ts";
 
 /** A meaning: the nouns for it and its place in the tree. Keys are the offsets in data.noun. */
 export interface Synset {
@@ -41,12 +41,7 @@ const PROBLEMS_MAX = 10;
 export async function readWordnet(dir: string): Promise<Wordnet> {
   const texts = [];
   for (const file of FILES) {
-    const path = join(dir, "dict", file);
-    const { size } = await stat(path);
-    if (size > FILE_BYTES_MAX) {
-      throw new ConfigError(`${path}: expected at most ${FILE_BYTES_MAX} bytes, found ${size}`);
-    }
-    texts.push(await readFile(path, "utf8"));
+    texts.push((await readAtMost(join(dir, "dict", file), FILE_BYTES_MAX)).toString("utf8"));
   }
   return parseWordnet({ data: texts[0]!, index: texts[1]!, sense: texts[2]! });
 }

@@ -33,3 +33,6 @@ export function isUserError(error: unknown): error is InternVLError {
     error instanceof MediaError
   );
 }
+
+/** What a thrown value says. */
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { ConfigError } from "../core/errors.ts";
+import { parseJsonLine, parseJsonLines } from "./json-lines.ts";
 
 /** Key of captions that were given without a language (ISO 639: undetermined). */
 export const NO_LANGUAGE = "und";
@@ -56,50 +57,21 @@ export interface ManifestOptions {
   readonly absolutePaths?: boolean;
 }
 
-const MAX_PROBLEMS = 20;
-
-/**
- * Parses JSON lines to items, one at a time. Empty lines are skipped. After the last line (or the twentieth wrong
- * one) throws a ConfigError that lists the wrong lines with their numbers, and also when there is no item at all.
- */
-export async function* parseManifest(
+/** Parses JSON lines to items, see {@link parseJsonLines}. */
+export const parseManifest = (
   lines: AsyncIterable<string> | Iterable<string>,
   options: ManifestOptions,
-): AsyncGenerator<ManifestItem> {
-  const problems: string[] = [];
-  let number = 0;
-  let items = 0;
-  for await (const line of lines) {
-    number++;
-    if (line.trim() === "") continue;
-    const parsed = parseLine(line, options);
-    if (typeof parsed === "string") {
-      problems.push(`line ${number}: ${parsed}`);
-      if (problems.length === MAX_PROBLEMS) break;
-    } else {
-      items++;
-      yield parsed;
-    }
-  }
-  if (problems.length > 0)
-    throw new ConfigError(
-      `${options.name}: expected one picture a line as { "image": "…", "captions": […] }; ${problems.length === MAX_PROBLEMS ? `the first ${MAX_PROBLEMS} wrong lines` : "wrong lines"}:\n  ${problems.join("\n  ")}`,
-    );
-  if (items === 0)
-    throw new ConfigError(`${options.name}: expected at least one line with a picture, found none`);
-}
+): AsyncGenerator<ManifestItem> =>
+  parseJsonLines(lines, (line) => parseLine(line, options), {
+    name: options.name,
+    form: 'one picture a line as { "image": "…", "captions": […] }',
+    atLeastOne: "at least one line with a picture, found none",
+  });
 
 function parseLine(line: string, options: ManifestOptions): ManifestItem | string {
-  let json: unknown;
-  try {
-    json = JSON.parse(line);
-  } catch (e) {
-    return `expected JSON, found ${(e as Error).message}`;
-  }
-  const parsed = manifestLine.safeParse(json);
-  if (!parsed.success)
-    return parsed.error.issues.map((i) => `${i.path.join(".") || "the line"}: ${i.message}`).join("; ");
-  const { image, captions, group, split = "train", weight = 1 } = parsed.data;
+  const parsed = parseJsonLine(line, manifestLine);
+  if (typeof parsed === "string") return parsed;
+  const { image, captions, group, split = "train", weight = 1 } = parsed;
   if (!options.absolutePaths && !staysInside(image))
     return `image: expected a path inside the manifest's folder, found "${image}"; move the picture there or allow absolute paths`;
   const byLanguage = Array.isArray(captions) ? { [NO_LANGUAGE]: captions } : captions;

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { ConfigError } from "../core/errors.ts";
 import type { Rng } from "../core/rng.ts";
+import { parseJsonLine, parseJsonLines } from "./json-lines.ts";
 import { caption } from "./manifest.ts";
 
 /** Texts of one meaning: the first is its name, the others say the same in other words or languages. */
@@ -11,47 +11,20 @@ const textLine = z.strictObject({ texts: z.tuple([caption, caption], caption) })
 
 export type TextLine = z.infer<typeof textLine>;
 
-const MAX_PROBLEMS = 20;
-
-/**
- * Parses JSON lines `{ "texts": ["name", "other", …] }`. Empty lines are skipped. Throws a ConfigError that lists the
- * first twenty wrong lines with their numbers, and also when there is no line at all.
- */
+/** All lists of JSON lines `{ "texts": ["name", "other", …] }`. Throws a ConfigError, see {@link parseJsonLines}. */
 export async function parseTextPairs(
   lines: AsyncIterable<string> | Iterable<string>,
   name: string,
 ): Promise<TextList[]> {
   const lists: TextList[] = [];
-  const problems: string[] = [];
-  let number = 0;
-  for await (const line of lines) {
-    number++;
-    if (line.trim() === "") continue;
-    const found = parseLine(line);
-    if (typeof found !== "string") lists.push(found);
-    else if (problems.push(`line ${number}: ${found}`) === MAX_PROBLEMS) break;
-  }
-  if (problems.length > 0)
-    throw new ConfigError(
-      `${name}: expected lines such as { "texts": ["carrot", "root vegetable"] }; wrong lines:\n  ${problems.join("\n  ")}`,
-    );
-  if (lists.length === 0)
-    throw new ConfigError(
-      `${name}: expected at least one line of texts, found none; without any, leave data.text_pairs out of the recipe`,
-    );
+  const parsed = parseJsonLines(lines, (line) => parseJsonLine(line, textLine), {
+    name,
+    form: 'lines such as { "texts": ["carrot", "root vegetable"] }',
+    atLeastOne:
+      "at least one line of texts, found none; without any, leave data.text_pairs out of the recipe",
+  });
+  for await (const { texts } of parsed) lists.push(texts);
   return lists;
-}
-
-function parseLine(line: string): TextList | string {
-  let json: unknown;
-  try {
-    json = JSON.parse(line);
-  } catch (e) {
-    return `expected JSON, found ${(e as Error).message}`;
-  }
-  const parsed = textLine.safeParse(json);
-  if (parsed.success) return parsed.data.texts;
-  return parsed.error.issues.map((i) => `${i.path.join(".") || "the line"}: ${i.message}`).join("; ");
 }
 
 /** Lists are drawn again so many times, on average, before two pairs of a batch may share a text. */

@@ -1,8 +1,5 @@
 import type { IndexedImage } from "./types.ts";
-import { UPDATE_LIMITS } from "./update.ts";
-
-/** No buffer holds more: limits are not raised above it, whatever an index says. */
-const MOST = 2 ** 31 - 1;
+import { LARGEST_LIMIT, UPDATE_LIMITS } from "./update.ts";
 
 /**
  * What may be read and decoded of a picture that is in the index: what is always allowed, and what it had when it was
@@ -18,7 +15,7 @@ export function recordedLimits({
 } {
   const { maxPixels, maxBytes } = UPDATE_LIMITS;
   return {
-    maxPixels: Math.min(MOST, Math.max(maxPixels, width * height)),
-    maxBytes: Math.min(MOST, Math.max(maxBytes, sizeBytes)),
+    maxPixels: Math.min(LARGEST_LIMIT, Math.max(maxPixels, width * height)),
+    maxBytes: Math.min(LARGEST_LIMIT, Math.max(maxBytes, sizeBytes)),
   };
 }

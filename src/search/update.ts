@@ -29,6 +29,9 @@ export interface UpdateLimits {
   readonly pendingPaths: number;
 }
 
+/** No buffer holds more pixels or bytes: limits are not raised above it, whatever a user or an index says. */
+export const LARGEST_LIMIT = 2 ** 31 - 1;
+
 export const UPDATE_LIMITS: UpdateLimits = {
   maxBytes: 128 * 2 ** 20,
   maxPixels: 64e6,

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { isUserError, UsageError } from "../core/errors.ts";
+import { isUserError, messageOf, UsageError } from "../core/errors.ts";
 import { LockHeldError } from "../core/folder-lock.node.ts";
 import type { Progress } from "../search/progress.ts";
 import type { Failure } from "../search/types.ts";
@@ -156,9 +156,8 @@ export class Indexer {
 
   async #fail(folder: string, error: unknown, reporter: Reporter): Promise<void> {
     if (!isUserError(error)) this.onDefect(error);
-    const message = error instanceof Error ? error.message : String(error);
     const report = await reporter.last().catch(() => ({ broken: [] }));
-    this.#publish({ folder, state: "failed", ...report, error: message });
+    this.#publish({ folder, state: "failed", ...report, error: messageOf(error) });
   }
 }
 

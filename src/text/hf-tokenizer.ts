@@ -1,6 +1,6 @@
 import { Tokenizer as Tokenizers } from "@huggingface/tokenizers";
 import { z } from "zod";
-import { CheckpointError, UsageError } from "../core/errors.ts";
+import { CheckpointError, messageOf, UsageError } from "../core/errors.ts";
 import type { EncodeOptions, Tokenizer } from "./tokenizer.ts";
 import { MAX_ID, parseTokenizerConfig } from "./tokenizer-config.ts";
 import { withEnds } from "./tokenizer-ends.ts";
@@ -62,8 +62,7 @@ export class HfTokenizer implements Tokenizer {
     try {
       this.#tokenizers = new Tokenizers(file.data, config) as LibraryTokenizer;
     } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : String(cause);
-      throw new CheckpointError(`${where}: this tokenizer is not supported: ${reason}`, { cause });
+      throw new CheckpointError(`${where}: this tokenizer is not supported: ${messageOf(cause)}`, { cause });
     }
     let highest = -1;
     for (const id of this.#tokenizers.get_vocab(true).values()) highest = Math.max(highest, id);

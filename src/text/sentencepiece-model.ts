@@ -1,5 +1,5 @@
 import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
-import { CheckpointError } from "../core/errors.ts";
+import { CheckpointError, messageOf } from "../core/errors.ts";
 
 /** What a piece stands for. `byte` pieces are named `<0x00>` … `<0xFF>`. */
 export type PieceType = "normal" | "unknown" | "control" | "user_defined" | "unused" | "byte";
@@ -229,9 +229,8 @@ export function parseSentencePieceModel(bytes: Uint8Array, where = "tokenizer.mo
   try {
     raw = readModel(bytes);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
     throw new CheckpointError(
-      `${where}: not a SentencePiece model: ${reason} (${bytes.length} bytes read); the file may be truncated or a Git LFS pointer, fetch it again`,
+      `${where}: not a SentencePiece model: ${messageOf(cause)} (${bytes.length} bytes read); the file may be truncated or a Git LFS pointer, fetch it again`,
       { cause },
     );
   }

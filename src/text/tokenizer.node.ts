@@ -1,6 +1,6 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { CheckpointError } from "../core/errors.ts";
+import { CheckpointError, messageOf } from "../core/errors.ts";
 import { HfTokenizer } from "./hf-tokenizer.ts";
 import { parseSentencePieceModel } from "./sentencepiece-model.ts";
 import { SentencePieceTokenizer } from "./sentencepiece-tokenizer.ts";
@@ -29,10 +29,12 @@ async function readJson(file: string): Promise<unknown> {
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new CheckpointError(`${file}: not JSON: ${reason}; the file may be truncated, fetch it again`, {
-      cause,
-    });
+    throw new CheckpointError(
+      `${file}: not JSON: ${messageOf(cause)}; the file may be truncated, fetch it again`,
+      {
+        cause,
+      },
+    );
   }
 }
 

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { HostTensor } from "../core/array.ts";
-import { ConfigError, MediaError, RuntimeFailure } from "../core/errors.ts";
+import { ConfigError, MediaError, messageOf, RuntimeFailure } from "../core/errors.ts";
 import type { FolderLock } from "../core/folder-lock.node.ts";
 import { Rng } from "../core/rng.ts";
 import { type Batches, openBatches, type TrainingBatch } from "../data/batches.node.ts";
@@ -188,7 +188,7 @@ export class ContrastiveRun {
       if (!(e instanceof Diverged) && this.#step > this.#savedStep)
         await this.#save(trainer).catch((saving: unknown) => {
           const lost = `steps ${this.#savedStep + 1} to ${this.#step} are lost, because they could not be saved`;
-          throw new RuntimeFailure(`${textOf(e)}; ${lost}: ${textOf(saving)}`, { cause: e });
+          throw new RuntimeFailure(`${messageOf(e)}; ${lost}: ${messageOf(saving)}`, { cause: e });
         });
       throw e;
     }
@@ -304,8 +304,6 @@ export class ContrastiveRun {
     this.#savedStep = this.#step;
   }
 }
-
-const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** A gradient that is not finite has already reached the weights, a loss that is not finite shows it a step later. */
 function checkFinite(step: number, { loss, gradNorm }: StepResult): void {

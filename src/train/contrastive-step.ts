@@ -47,9 +47,10 @@ export interface ContrastiveStep {
 
 /**
  * Stage 1 of InternVL (arXiv:2312.14238 §4.1) as one graph: forward, backward, clipping by global norm and AdamW.
- * Inputs: images, ids i64 [C·B + 2·P, L] (every picture's first caption, then every second; every text pair's first text, then
- * every second), eos i64 [C·B + 2·P], kept i64 [B, K], drop [2·layers, B, 1, 1], rate.GROUP, correction1, correction2, the state, and the frozen weights. Outputs: loss,
- * grad_norm, scale, with text pairs pair_loss (not weighted), and the new state. Throws a ConfigError when groups overlap or match nothing.
+ * Inputs: images, ids i64 [C·B + 2·P, L] (every picture's first caption, then every second; every text pair's first
+ * text, then every second), eos i64 [C·B + 2·P], kept i64 [B, K], drop [2·layers, B, 1, 1], rate.GROUP, correction1,
+ * correction2, the state, and the frozen weights. Outputs: loss, grad_norm, scale, with text pairs pair_loss (not
+ * weighted), and the new state. Throws a ConfigError when groups overlap or match nothing.
  */
 export function buildContrastiveStep(model: InternVLC, options: ContrastiveStepOptions): ContrastiveStep {
   const { batchSize: B, captions: C = 1 } = options;

@@ -19,8 +19,8 @@ const TOKENIZER_FILES = ["tokenizer.model", "tokenizer.json", "tokenizer_config.
 
 /**
  * Puts the recipe's tokenizer into the output folder, so that the trained model is whole, and opens it there: trained
- * on the captions of the training pictures and the text pairs, weighted as they are drawn, or copied from a folder. A run that
- * is `resumed` keeps the one that it began with.
+ * on the captions of the training pictures and the text pairs, weighted as they are drawn, or copied from a folder. A
+ * run that is `resumed` keeps the one that it began with.
  */
 export async function prepareTokenizer(
   recipe: Recipe,

@@ -76,11 +76,9 @@ export function flipInPlace({ width, height, data }: RgbImage): void {
       }
 }
 
-/** Luma of ITU-R BT.601 × 1000, as Pillow's mode "L" has it. */
-const LUMA = [299, 587, 114] as const;
-
+/** Luma of ITU-R BT.601, as Pillow's mode "L" has it. */
 const luma = (data: Uint8Array, at: number): number =>
-  (LUMA[0] * data[at]! + LUMA[1] * data[at + 1]! + LUMA[2] * data[at + 2]!) / 1000;
+  (299 * data[at]! + 587 * data[at + 1]! + 114 * data[at + 2]!) / 1000;
 
 /**
  * Changes brightness, then contrast, then saturation, in place. Factors and formulas are those of torchvision's

@@ -2,7 +2,7 @@ import { open, stat } from "node:fs/promises";
 import { promisify } from "node:util";
 import { gunzip } from "node:zlib";
 import sharp, { type Metadata, type Sharp } from "sharp";
-import { MediaError } from "../core/errors.ts";
+import { MediaError, messageOf } from "../core/errors.ts";
 import type { RgbImage } from "./image.ts";
 import { type PictureFormat, sniffPicture } from "./sniff.ts";
 
@@ -281,5 +281,3 @@ function damaged(name: string, format: PictureFormat, cause: unknown): MediaErro
     { cause },
   );
 }
-
-const messageOf = (e: unknown): string => (e instanceof Error ? e.message : String(e));

@@ -1,7 +1,7 @@
 import { api, type Job } from "./api.ts";
 import { byId } from "./dom.ts";
 import { fileName } from "./format.ts";
-import { jobText } from "./job-text.ts";
+import { jobText, showProgress } from "./job-text.ts";
 import { announce } from "./notices.ts";
 
 /** Results are asked for again at most this often while pictures are being added. */
@@ -38,11 +38,6 @@ export class Activity {
     byId("activity").hidden = !job;
     if (!job) return;
     byId("activity-text").textContent = `Indexing ${fileName(job.folder)}: ${jobText(job)}`;
-    const bar = byId<HTMLProgressElement>("activity-bar");
-    const { progress } = job;
-    if (progress?.phase === "embed" && progress.total) {
-      bar.max = progress.total;
-      bar.value = progress.done;
-    } else bar.removeAttribute("value");
+    showProgress(byId<HTMLProgressElement>("activity-bar"), job);
   }
 }

@@ -1,7 +1,7 @@
 import type { Folder, Job } from "./api.ts";
 import { h, icon } from "./dom.ts";
 import { fileName, formatPlural } from "./format.ts";
-import { jobText } from "./job-text.ts";
+import { jobText, showProgress } from "./job-text.ts";
 
 /** One folder of the sheet. News changes it in place: what is open stays open, and the focus where it is. */
 export class FolderEntry {
@@ -76,13 +76,10 @@ class JobView {
   #listed = "";
 
   show(job: Job): void {
-    const { state, progress } = job;
+    const { state } = job;
     this.#bar.hidden = state !== "indexing";
     this.#bar.setAttribute("aria-label", `Indexing ${fileName(job.folder)}`);
-    if (progress?.phase === "embed" && progress.total) {
-      this.#bar.max = progress.total;
-      this.#bar.value = progress.done;
-    } else this.#bar.removeAttribute("value");
+    showProgress(this.#bar, job);
     this.#text.className = state === "failed" ? "problem" : "muted";
     this.#text.textContent = jobText(job);
     // A folder that is looked at again begins with an empty list: until it is through, that of the last time stands.

@@ -22,4 +22,12 @@ export function jobText({ state, progress, error }: Job): string {
   return parts.join(" · ");
 }
 
+/** Fills the bar as far as the pictures are embedded; before and after that it tells of work without an end in sight. */
+export function showProgress(bar: HTMLProgressElement, { progress }: Job): void {
+  if (progress?.phase === "embed" && progress.total) {
+    bar.max = progress.total;
+    bar.value = progress.done;
+  } else bar.removeAttribute("value");
+}
+
 const formatRate = (rate: number): string => (rate >= 10 ? formatCount(Math.round(rate)) : rate.toFixed(1));

@@ -3,7 +3,7 @@ import type { ImageIndex } from "../../search/image-index.ts";
 import type { Progress as IndexProgress } from "../../search/progress.ts";
 import type { Failure } from "../../search/types.ts";
 import type { Unsupported } from "../../search/unsupported.ts";
-import { UPDATE_LIMITS, type UpdateResult } from "../../search/update.ts";
+import { LARGEST_LIMIT, UPDATE_LIMITS, type UpdateResult } from "../../search/update.ts";
 import { type Context, note, printJson, progressOf } from "../context.ts";
 import {
   examples,
@@ -33,8 +33,6 @@ interface IndexFoldersOptions extends ModelOptions, IndexOptions, JsonOption {
 /** Broken files that are printed; all of them are in the JSON. */
 const LISTED = 20;
 const PAGE = 1000;
-/** More pixels or bytes than that fit in no buffer. */
-const MAX_LIMIT = 2 ** 31 - 1;
 const MAX_FAILURES = 100_000;
 
 export function addIndex(program: Command, context: Context): void {
@@ -45,8 +43,13 @@ export function addIndex(program: Command, context: Context): void {
     .option("--remove", "take the folders out of the index; the files are not touched")
     .option("--rebuild", "begin again, as after a change of the model or precision")
     .option("--retry", "try files again that could not be read before")
-    .option("--max-pixels <n>", "largest picture in pixels", integer(1, MAX_LIMIT), UPDATE_LIMITS.maxPixels)
-    .option("--max-bytes <n>", "largest file in bytes", integer(1, MAX_LIMIT), UPDATE_LIMITS.maxBytes)
+    .option(
+      "--max-pixels <n>",
+      "largest picture in pixels",
+      integer(1, LARGEST_LIMIT),
+      UPDATE_LIMITS.maxPixels,
+    )
+    .option("--max-bytes <n>", "largest file in bytes", integer(1, LARGEST_LIMIT), UPDATE_LIMITS.maxBytes)
     .addOption(indexOption(context))
     .addOption(modelOption(context))
     .addOption(precisionOption())
