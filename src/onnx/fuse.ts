@@ -22,7 +22,8 @@ const becomes = (node: Node, t: Tensor): ReadonlyMap<Tensor, Tensor> => new Map(
 
 /** x + bias → GELU, before the bias joins its matrix product. */
 const fuseBiasGelu: Rule = (node, c) => {
-  if (node.op.def.name !== "gelu") return undefined;
+  // A gradient that reads the distribution function needs the ops apart.
+  if (node.op.def.name !== "gelu" || c.uses(node.outputs[1]!) > 0) return undefined;
   const [x, unflatten] = throughReshape(node.inputs[0]!, c);
   const sum = only(x, "add", c);
   const bias = sum?.inputs[1];

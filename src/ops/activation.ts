@@ -1,9 +1,10 @@
+import { f32 } from "../core/array.ts";
 import { ShapeError } from "../core/errors.ts";
 import { normalizeAxis } from "../core/shape.ts";
 import { defineOp, type Op, sameAs } from "../graph/op.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import * as draw from "./draw.ts";
-import { add, erf, exp, mul, sigmoid, sub } from "./elementwise.ts";
+import { add, exp, mul, sigmoid, sub } from "./elementwise.ts";
 import { sum } from "./reduce.ts";
 
 const axisCases = (rng: Parameters<typeof draw.shape>[0]) => {
@@ -40,17 +41,27 @@ const float = (name: string, x: Tensor) => {
   return sameAs(x);
 };
 
-/** Exact GELU, x·Φ(x) with Φ the normal distribution function (erf, not tanh). */
+const HALF_LOG_PI = Math.log(Math.PI) / 2;
+
+/**
+ * Exact GELU, x·Φ(x) with Φ the normal distribution function (erf, not tanh). Further output: Φ(x), which the gradient
+ * reads; a graph without it has one kernel.
+ */
 export const gelu: Op<[x: Tensor]> = defineOp({
   name: "gelu",
-  infer: ([x]) => float("gelu", x),
-  vjp({ dy, x: [x] }) {
+  infer: ([x]) => [float("gelu", x), float("gelu", x)],
+  vjp({ dy, x: [x], ys: [, cdf] }) {
     const t = mul(x, Math.SQRT1_2);
-    const cdf = add(mul(erf(t), 0.5), 0.5);
-    const pdf = exp(mul(mul(t, t), -1));
-    return [mul(dy, add(cdf, mul(mul(x, pdf), 1 / Math.sqrt(2 * Math.PI))))];
+    // Φ'(x)·x = t·exp(−t²)/√π: the factor joins the exponent, which saves a pass over the tensor.
+    return [mul(dy, add(cdf!, mul(t, exp(sub(-HALF_LOG_PI, mul(t, t))))))];
   },
-  lower: (g, [x]) => g.node("Gelu", [x!], {}, "com.microsoft"),
+  lower(g, [x], _attrs, node) {
+    if (!g.isUsed(node.outputs[1]!)) return g.node("Gelu", [x!], {}, "com.microsoft");
+    const erf = g.node("Erf", [g.node("Mul", [x!, g.constant(f32([], [Math.SQRT1_2]))])]);
+    // (1 + erf)/2 in one pass; the limits 0 and 1 are its own.
+    const cdf = g.node("HardSigmoid", [erf], { alpha: 0.5, beta: 0.5 });
+    return [g.node("Mul", [x!, cdf]), cdf];
+  },
   cases: (rng) => [{ x: [draw.shape(rng, 1)], attrs: {}, range: [-3, 3] }],
 });
 
