@@ -1,0 +1,122 @@
+import type { Rng } from "../core/rng.ts";
+import { argmax, decay } from "./logits.ts";
+import type { SamplingOptions } from "./sampling-options.ts";
+
+/** Bins of the histogram for one nat, and where it ends: what is less likely than e^−40 of the best shares one bin. */
+const BINS_PER_NAT = 16;
+const DEPTH = 40;
+const BINS = DEPTH * BINS_PER_NAT + 1;
+/** Lower temperatures are this one, which already tells neighbouring numbers apart. */
+const LOWEST = 1e-30;
+
+/** The last token of a prefix of the order: higher scores first, equal ones by id. */
+interface Cut {
+  readonly score: number;
+  readonly id: number;
+  /** The weight of the prefix, where the best token has weight 1. */
+  readonly mass: number;
+}
+
+/**
+ * Draws from softmax(scores / temperature) under top_k, top_p and min_p. Each of the three keeps a prefix of the tokens
+ * ordered by score, so nothing has to be sorted but the histogram's bin in which a prefix ends.
+ */
+export class Drawer {
+  readonly #counts = new Uint32Array(BINS);
+  readonly #masses = new Float64Array(BINS);
+  #weights = new Float64Array(0);
+  #bins = new Uint16Array(0);
+
+  constructor(
+    readonly options: Pick<SamplingOptions, "temperature" | "top_k" | "top_p" | "min_p">,
+    readonly rng: Rng,
+  ) {}
+
+  /** The id of a drawn token; −1 where all scores are −Infinity. The temperature must not be 0. */
+  draw(scores: Float32Array): number {
+    const best = argmax(scores);
+    if (best < 0) return -1;
+    const max = scores[best]!;
+    this.#weigh(scores, max);
+    const weights = this.#weights;
+    const { score, id: lastId } = this.#cut(scores, max);
+    let mass = 0;
+    for (let id = 0; id < scores.length; id++) {
+      const x = scores[id]!;
+      if (x > score || (x === score && id <= lastId)) mass += weights[id]!;
+      else weights[id] = 0;
+    }
+    let left = uniform53(this.rng) * mass;
+    for (let id = 0; id < scores.length; id++) {
+      left -= weights[id]!;
+      if (left < 0) return id;
+    }
+    return best; // rounding alone leads here
+  }
+
+  /** Fills weights and histogram. */
+  #weigh(scores: Float32Array, max: number): void {
+    const V = scores.length;
+    if (this.#weights.length !== V) {
+      this.#weights = new Float64Array(V);
+      this.#bins = new Uint16Array(V);
+    }
+    const [weights, bins, counts, masses] = [this.#weights, this.#bins, this.#counts, this.#masses];
+    counts.fill(0);
+    masses.fill(0);
+    const inverse = 1 / Math.max(this.options.temperature, LOWEST);
+    for (let id = 0; id < V; id++) {
+      const depth = (max - scores[id]!) * inverse;
+      const weight = decay(depth);
+      const bin = depth < DEPTH ? (depth * BINS_PER_NAT) | 0 : BINS - 1;
+      weights[id] = weight;
+      bins[id] = bin;
+      counts[bin]! += 1;
+      masses[bin]! += weight;
+    }
+  }
+
+  /** The last token that all filters keep. */
+  #cut(scores: Float32Array, max: number): Pick<Cut, "score" | "id"> {
+    const { temperature, top_k, top_p, min_p } = this.options;
+    let cut: Cut = {
+      score: min_p > 0 ? max + temperature * Math.log(min_p) : -Infinity,
+      id: scores.length,
+      mass: this.#masses.reduce((a, b) => a + b, 0),
+    };
+    let mass = cut.mass;
+    const tighten = (other: Cut) => {
+      mass = other.mass;
+      if (other.score > cut.score || (other.score === cut.score && other.id < cut.id)) cut = other;
+    };
+    if (top_k > 0 && top_k < scores.length) tighten(this.#prefix(scores, (count) => count >= top_k));
+    if (top_p < 1) {
+      const wanted = top_p * mass;
+      tighten(this.#prefix(scores, (_, mass) => mass >= wanted));
+    }
+    return cut;
+  }
+
+  /** The shortest prefix of at least one token for which `enough` holds. */
+  #prefix(scores: Float32Array, enough: (count: number, mass: number) => boolean): Cut {
+    let [bin, count, mass] = [0, 0, 0];
+    while (bin < BINS - 1 && !enough(count + this.#counts[bin]!, mass + this.#masses[bin]!)) {
+      count += this.#counts[bin]!;
+      mass += this.#masses[bin]!;
+      bin++;
+    }
+    const members: number[] = [];
+    for (let id = 0; id < scores.length; id++) if (this.#bins[id] === bin) members.push(id);
+    members.sort((a, b) => scores[b]! - scores[a]! || a - b);
+    let last = members[0]!;
+    for (const id of members) {
+      last = id;
+      mass += this.#weights[id]!;
+      if (enough(++count, mass)) break;
+    }
+    return { score: scores[last]!, id: last, mass };
+  }
+}
+
+/** Uniform in [0, 1), 53 bits: the rarest of many tokens must be reachable. */
+const uniform53 = (rng: Rng): number => (rng.uint32() * 2 ** 21 + (rng.uint32() >>> 11)) * 2 ** -53;
