@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { sizeOf } from "../../src/core/array.ts";
 
 /** Names and shapes of a published checkpoint; the format is described in README.md. */
 export interface KeyList {
@@ -40,4 +41,19 @@ function choices(text: string): string[] {
   if (range === null) return text.split(",");
   const [first, last, step] = [range[1], range[2], range[3] ?? 1].map(Number) as [number, number, number];
   return Array.from({ length: Math.floor((last - first) / step) + 1 }, (_, i) => String(first + i * step));
+}
+
+/** Number of elements of all tensors whose name fits. */
+export const countParameters = (
+  keys: Iterable<readonly [key: string, shape: readonly number[]]>,
+  pattern = /./,
+): number => [...keys].reduce((n, [key, shape]) => n + (pattern.test(key) ? sizeOf(shape) : 0), 0);
+
+/**
+ * A name of transformers' format in the other form that files come in: `save_pretrained` writes
+ * "language_model.model.norm.weight", the model in memory and some published files have "model.language_model.norm.weight".
+ */
+export function withModelPrefix(key: string): string {
+  if (key.startsWith("language_model.lm_head.")) return key.slice("language_model.".length);
+  return `model.${key.replace(/^language_model\.model\./, "language_model.")}`;
 }
