@@ -222,10 +222,22 @@ export class InternVisionModel extends Module {
     this.encoder = new InternVisionEncoder(cfg);
   }
 
-  /** Normalised pixels [B, 3, S, S] -> the last hidden state [B, 1 + N, D], class token first. No final norm. */
-  forward(pixels: Tensor, noise: VisionNoise = {}, run = runLayer): Tensor {
+  /**
+   * Normalised pixels [B, 3, S, S] -> the hidden state after so many layers, by default the last, [B, 1 + N, D], class
+   * token first. No final norm.
+   */
+  forward(
+    pixels: Tensor,
+    noise: VisionNoise = {},
+    run = runLayer,
+    layers = this.encoder.layers.items.length,
+  ): Tensor {
+    if (!(layers >= 0 && layers <= this.encoder.layers.items.length))
+      throw new ConfigError(
+        `InternViT: the output of layer ${layers} is asked for; it has ${this.encoder.layers.items.length}`,
+      );
     let x = this.embeddings.forward(pixels, noise.keptPatches);
-    this.encoder.layers.items.forEach((layer, i) => {
+    this.encoder.layers.items.slice(0, layers).forEach((layer, i) => {
       const name = `vision_model.encoder.layers.${i}`;
       const { dropPath: all } = noise;
       x = all

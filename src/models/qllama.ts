@@ -1,10 +1,11 @@
 import { z } from "zod";
-import { f32 } from "../core/array.ts";
 import { ConfigError } from "../core/errors.ts";
 import { constant, type Tensor } from "../graph/tensor.ts";
+import { GatedMLP } from "../nn/decoder.ts";
 import { Embedding, Linear, RMSNorm } from "../nn/layers.ts";
 import { Module, ModuleList } from "../nn/module.ts";
-import { add, attention, causalMask, dims, mul, rearrange, rotary, silu, slice } from "../ops/index.ts";
+import { rotaryTable } from "../nn/rope.ts";
+import { add, attention, causalMask, dims, rearrange, rotary, slice } from "../ops/index.ts";
 import { runLayer } from "./run-layer.ts";
 
 /**
@@ -29,24 +30,6 @@ export const QLlamaConfig = z.strictObject({
 export type QLlamaConfig = z.infer<typeof QLlamaConfig>;
 
 const ROPE_THETA = 10000;
-
-/** cos and sin of the rotary angles for positions 0 … length − 1: [length, d/2] each. */
-export function rotaryTable(length: number, headWidth: number): { cos: Tensor; sin: Tensor } {
-  const half = headWidth / 2;
-  const angle = (i: number) => {
-    const [position, j] = [Math.floor(i / half), i % half];
-    // The reference computes the inverse frequencies in f32.
-    return position * Math.fround(ROPE_THETA ** -(j / half));
-  };
-  const table = (f: (x: number) => number) =>
-    constant(
-      f32(
-        [length, half],
-        Float32Array.from({ length: length * half }, (_, i) => f(angle(i))),
-      ),
-    );
-  return { cos: table(Math.cos), sin: table(Math.sin) };
-}
 
 /** What all layers share. */
 interface LayerContext {
@@ -83,36 +66,16 @@ export class LlamaAttention extends Module {
   }
 }
 
-/** Gated MLP: down(SiLU(gate(x)) ⊙ up(x)). */
-export class LlamaMLP extends Module {
-  readonly gate_proj: Linear;
-  readonly down_proj: Linear;
-  readonly up_proj: Linear;
-
-  constructor(cfg: QLlamaConfig) {
-    super();
-    const { hidden_size: D, intermediate_size: M, initializer_range: std } = cfg;
-    this.gate_proj = new Linear(D, M, { bias: false, std });
-    this.down_proj = new Linear(M, D, { bias: false, std });
-    this.up_proj = new Linear(D, M, { bias: false, std });
-  }
-
-  /** [B, L, D] -> [B, L, D] */
-  forward(x: Tensor): Tensor {
-    return this.down_proj.forward(mul(silu(this.gate_proj.forward(x)), this.up_proj.forward(x)));
-  }
-}
-
 export class LlamaDecoderLayer extends Module {
   readonly self_attn: LlamaAttention;
-  readonly mlp: LlamaMLP;
+  readonly mlp: GatedMLP;
   readonly input_layernorm: RMSNorm;
   readonly post_attention_layernorm: RMSNorm;
 
   constructor(cfg: QLlamaConfig) {
     super();
     this.self_attn = new LlamaAttention(cfg);
-    this.mlp = new LlamaMLP(cfg);
+    this.mlp = new GatedMLP(cfg.hidden_size, cfg.intermediate_size, { std: cfg.initializer_range });
     this.input_layernorm = new RMSNorm(cfg.hidden_size, cfg.rms_norm_eps);
     this.post_attention_layernorm = new RMSNorm(cfg.hidden_size, cfg.rms_norm_eps);
   }
@@ -151,9 +114,12 @@ export class LlamaModel extends Module {
   encodeText(ids: Tensor, maxLength: number, run = runLayer): Tensor {
     const { L } = dims(ids, "B L");
     const { hidden_size, num_attention_heads } = this.cfg;
-    const table = rotaryTable(typeof L === "number" ? L : maxLength, hidden_size / num_attention_heads);
-    const cos = slice(table.cos, { axis: 0, start: 0, end: L });
-    const sin = slice(table.sin, { axis: 0, start: 0, end: L });
+    const { max_position_embeddings } = this.cfg;
+    const head_dim = hidden_size / num_attention_heads;
+    const rope = { rope_theta: ROPE_THETA, head_dim, max_position_embeddings };
+    const table = rotaryTable(rope, typeof L === "number" ? L : maxLength);
+    const cos = slice(constant(table.cos), { axis: 0, start: 0, end: L });
+    const sin = slice(constant(table.sin), { axis: 0, start: 0, end: L });
     const mask = causalMask({ rows: L, columns: L });
     let x = this.embed_tokens.forward(ids);
     this.layers.items.forEach((layer, i) => {

@@ -16,10 +16,16 @@ export class Linear extends Module {
   constructor(
     readonly inFeatures: number,
     readonly outFeatures: number,
-    options: { readonly bias?: boolean; readonly std?: number } = {},
+    options: {
+      readonly bias?: boolean;
+      readonly std?: number;
+      /** Another module's parameter of the same shape: tied weights. */
+      readonly weight?: Param;
+    } = {},
   ) {
     super();
-    this.weight = new Param([outFeatures, inFeatures], { kind: "trunc_normal", std: options.std ?? 0.02 });
+    const { weight, std = 0.02 } = options;
+    this.weight = weight ?? new Param([outFeatures, inFeatures], { kind: "trunc_normal", std });
     this.bias = options.bias === false ? undefined : new Param([outFeatures], zeros);
   }
 

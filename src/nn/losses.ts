@@ -1,7 +1,24 @@
 import { f32 } from "../core/array.ts";
-import { staticShape } from "../core/shape.ts";
-import { constant, type Tensor } from "../graph/tensor.ts";
-import { add, dims, div, logSoftmax, matmul, mul, neg, sqrt, square, sum } from "../ops/index.ts";
+import { dimSub, staticShape } from "../core/shape.ts";
+import { constant, scalar, type Tensor } from "../graph/tensor.ts";
+import {
+  add,
+  cast,
+  dims,
+  div,
+  less,
+  logSoftmax,
+  matmul,
+  mul,
+  neg,
+  reshape,
+  slice,
+  sqrt,
+  square,
+  sum,
+  takeAlong,
+  where,
+} from "../ops/index.ts";
 
 /** x over its Euclidean length along the last axis. */
 export function l2Normalize(x: Tensor): Tensor {
@@ -28,4 +45,20 @@ function diagonalCrossEntropy(logits: Tensor, axis: number): Tensor {
 export function contrastiveLoss(images: Tensor, texts: Tensor, scale: Tensor): Tensor {
   const logits = mul(matmul(l2Normalize(images), l2Normalize(texts), { transB: true }), scale);
   return mul(add(diagonalCrossEntropy(logits, 1), diagonalCrossEntropy(logits, 0)), 0.5);
+}
+
+/**
+ * Next-token cross entropy in nats: logits [B, L, V] and labels i64 [B, L], negative where a token is not trained
+ * (-100); position i predicts label i + 1. The mean over trained tokens, a scalar.
+ */
+export function nextTokenLoss(logits: Tensor, labels: Tensor): Tensor {
+  const { B, L } = dims(labels, "B L");
+  const before = dimSub(L, 1);
+  const scores = logSoftmax(slice(logits, { axis: 1, start: 0, end: before }), { axis: 2 });
+  const targets = slice(labels, { axis: 1, start: 1, end: L });
+  const isTrained = less(scalar(-1, "i64"), targets);
+  const index = reshape(where(isTrained, targets, scalar(0, "i64")), [B, before, 1]);
+  const picked = reshape(takeAlong(scores, index, { axis: 2 }), [B, before]);
+  const weight = cast(isTrained, "f32");
+  return neg(div(sum(mul(picked, weight)), sum(weight)));
 }

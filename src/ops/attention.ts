@@ -5,7 +5,7 @@ import { defineOp, type Op } from "../graph/op.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { softmax } from "./activation.ts";
 import * as draw from "./draw.ts";
-import { add, mul, neg } from "./elementwise.ts";
+import { add, mul, neg, sub } from "./elementwise.ts";
 import { matmul } from "./matmul.ts";
 import { dims } from "./rearrange.ts";
 import { concat, expand, reshape, slice } from "./shape.ts";
@@ -33,6 +33,8 @@ export interface AttentionOptions {
   readonly mask?: Tensor;
   /** Factor on the scores, default 1/√d. */
   readonly scale?: number;
+  /** A logit of each head [H] that takes part in the softmax and has no value (GPT-OSS). */
+  readonly sinks?: Tensor;
 }
 
 /**
@@ -46,8 +48,28 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
     throw new ShapeError(`attention: heads of q ${q} and k ${k} do not fit`);
   const scale = options.scale ?? d ** -0.5;
   const scores = matmul(q, repeatHeads(k, H / G), { transB: true, alpha: scale });
-  const weights = softmax(options.mask ? add(scores, options.mask) : scores, { axis: -1 });
+  const weights = softmaxWithSinks(options.mask ? add(scores, options.mask) : scores, options.sinks);
   return matmul(weights, repeatHeads(v, H / G));
+}
+
+/** Softmax of the scores [B, H, Lq, Lk] over the last axis, with one further logit a head [H] whose weight is dropped. */
+function softmaxWithSinks(scores: Tensor, sinks: Tensor | undefined): Tensor {
+  if (!sinks) return softmax(scores, { axis: -1 });
+  const [B, H, rows, columns] = scores.shape as [Dim, Dim, Dim, Dim];
+  const column = expand(reshape(sinks, [1, H, 1, 1]), [B, H, rows, 1]);
+  return slice(softmax(concat(scores, column, { axis: 3 }), { axis: -1 }), {
+    axis: 3,
+    start: 0,
+    end: columns,
+  });
+}
+
+/** Additive causal mask [L, L] where each position sees the last `window`, itself included, or all where it is left out. */
+export function windowMask(L: Dim, window?: number): Tensor {
+  const causal = causalMask({ rows: L, columns: L });
+  if (window === undefined) return causal;
+  // What comes before the window: the one half of the table where the other mask is 0.
+  return add(causal, sub(MASKED, causalMask({ rows: L, columns: L, offset: -window })));
 }
 
 /** Each head `times` times in a row: [B, G, L, d] -> [B, G·times, L, d]. */

@@ -85,7 +85,8 @@ export function sumTo(x: Tensor, shape: Shape): Tensor {
   if (extra < 0)
     throw new ShapeError(`sumTo: a tensor of rank ${x.rank} cannot be summed to rank ${shape.length}`);
   const axes = x.shape.flatMap((d, i) => (i < extra || (shape[i - extra] === 1 && d !== 1) ? [i] : []));
-  return axes.length === 0 ? x : reshape(sum(x, { axes }), shape);
+  if (axes.length === 0) return x;
+  return extra === 0 ? sum(x, { axes, keepdims: true }) : reshape(sum(x, { axes }), shape);
 }
 
 /** Index of the largest value along an axis, as i64; the lowest index on ties. */

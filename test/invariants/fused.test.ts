@@ -1,10 +1,10 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { f32, type HostTensor, hostTensor, i64, sizeOf } from "../../src/core/array.ts";
 import { Rng } from "../../src/core/rng.ts";
-import { input, type Tensor, topological } from "../../src/graph/tensor.ts";
+import { constant, input, type Tensor, topological } from "../../src/graph/tensor.ts";
 import { InternVLC, InternVLConfig } from "../../src/models/internvl_c.ts";
-import { rotaryTable } from "../../src/models/qllama.ts";
 import { parameters } from "../../src/nn/module.ts";
+import { rotaryTable } from "../../src/nn/rope.ts";
 import { emit } from "../../src/onnx/emit.ts";
 import { fuse } from "../../src/onnx/fuse.ts";
 import { attention, causalMask, rearrange, rotary } from "../../src/ops/index.ts";
@@ -120,8 +120,9 @@ describe("attention by itself", () => {
     ];
     const mask =
       masking === "mask" ? input("mask", "f32", [1, H, L, L]) : causalMask({ rows: L, columns: L });
-    const table = rotaryTable(L, d);
-    const turn = (t: Tensor) => (masking === "causal" ? rotary(t, table.cos, table.sin) : t);
+    const rope = { rope_theta: 10000, head_dim: d, max_position_embeddings: 2048 };
+    const [cos, sin] = Object.values(rotaryTable(rope, L)).map(constant) as [Tensor, Tensor];
+    const turn = (t: Tensor) => (masking === "causal" ? rotary(t, cos, sin) : t);
     const y = attention(
       turn(heads(q, H)),
       turn(heads(k, G)),

@@ -1,3 +1,4 @@
+import { cachedAttention } from "./cached-attention.ts";
 import { at, build, indices, type Nd, withAxis } from "./nd.ts";
 
 /**
@@ -221,6 +222,20 @@ export const REFERENCES: Readonly<Record<string, Reference>> = {
   take_along: ([x, index], { axis }) =>
     build(index!.shape, (i) => at(x!, withAxis(i, axisOf(x!, axis), at(index!, i)))),
   scatter_add: scatterAdd,
+  top_k: ([x], { k, axis }) => {
+    const a = axisOf(x!, axis);
+    const sorted = along(x!, axis, (line) => line.sort((p, q) => q - p));
+    return build(withAxis(x!.shape, a, k), (i) => at(sorted, i));
+  },
+  non_zero: ([x], { size }) => {
+    const found = [...x!.data.keys()].filter((i) => x!.data[i] !== 0);
+    return build([size], ([i]) => found[i!]!);
+  },
+  scatter_rows: ([rows, index], { T }) =>
+    build([T, rows!.shape[1]!], ([t, d]) =>
+      [...index!.data.keys()].reduce((sum, n) => sum + (index!.data[n] === t ? at(rows!, [n, d!]) : 0), 0),
+    ),
+  cached_attention: cachedAttention,
   causal_mask: (_x, { rows, columns, offset = 0 }) =>
     build([rows, columns], ([r, c]) => (c! <= r! + offset ? 0 : -1.7e38)),
   depend: ([x]) => x!,

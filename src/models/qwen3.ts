@@ -1,0 +1,67 @@
+import { z } from "zod";
+import type { Tensor } from "../graph/tensor.ts";
+import {
+  CausalLM,
+  type DecoderContext,
+  DecoderLayer,
+  GatedMLP,
+  type HeadLayout,
+  type SelfAttention,
+} from "../nn/decoder.ts";
+import { Linear, RMSNorm } from "../nn/layers.ts";
+import { Module } from "../nn/module.ts";
+import { rearrange } from "../ops/index.ts";
+import { LANGUAGE_FIELDS, shapeOf } from "./language-config.ts";
+
+/** Fields of Qwen3's attention: heads of a width of their own, all projections with or without biases. */
+export const QWEN3_FIELDS = {
+  ...LANGUAGE_FIELDS,
+  head_dim: z.int().positive().default(128),
+  attention_bias: z.boolean().default(false),
+} as const;
+
+/** Qwen3 (arXiv:2505.09388; transformers models/qwen3). */
+export const Qwen3Config = z.strictObject(QWEN3_FIELDS);
+export type Qwen3Config = z.infer<typeof Qwen3Config>;
+
+/** q and k are normalised head by head, before the rotation. */
+export class Qwen3SelfAttention extends Module implements SelfAttention {
+  readonly q_proj: Linear;
+  readonly k_proj: Linear;
+  readonly v_proj: Linear;
+  readonly o_proj: Linear;
+  readonly q_norm: RMSNorm;
+  readonly k_norm: RMSNorm;
+  readonly layout: HeadLayout;
+
+  constructor(cfg: z.infer<z.ZodObject<typeof QWEN3_FIELDS>>) {
+    super();
+    const { hidden_size: D, attention_bias: bias, initializer_range: std, head_dim: width } = cfg;
+    const { num_attention_heads: heads, num_key_value_heads: groups } = cfg;
+    this.layout = { heads, groups, width };
+    this.q_proj = new Linear(D, heads * width, { bias, std });
+    this.k_proj = new Linear(D, groups * width, { bias, std });
+    this.v_proj = new Linear(D, groups * width, { bias, std });
+    this.o_proj = new Linear(heads * width, D, { bias, std });
+    this.q_norm = new RMSNorm(width, cfg.rms_norm_eps);
+    this.k_norm = new RMSNorm(width, cfg.rms_norm_eps);
+  }
+
+  forward(x: Tensor, layer: number, context: DecoderContext): Tensor {
+    const { heads, groups } = this.layout;
+    const normed = (norm: RMSNorm, t: Tensor, H: number) =>
+      rearrange(norm.forward(rearrange(t, "B L (H d) -> B L H d", { H })), "B L H d -> B L (H d)");
+    const q = normed(this.q_norm, this.q_proj.forward(x), heads);
+    const k = normed(this.k_norm, this.k_proj.forward(x), groups);
+    return this.o_proj.forward(context.attend(layer, q, k, this.v_proj.forward(x), this.layout));
+  }
+}
+
+export function createQwen3(cfg: Qwen3Config): CausalLM {
+  const { hidden_size: D, intermediate_size: M, rms_norm_eps: epsilon, initializer_range: std } = cfg;
+  return new CausalLM(shapeOf(cfg), {
+    epsilon,
+    tied: cfg.tie_word_embeddings,
+    layer: () => new DecoderLayer(new Qwen3SelfAttention(cfg), new GatedMLP(D, M, { std }), D, epsilon),
+  });
+}
