@@ -1,5 +1,6 @@
 import { UsageError } from "../core/errors.ts";
-import type { ParityOptions, ParityOutput } from "../eval/parity.node.ts";
+import type { ParityOutput } from "../eval/parity.node.ts";
+import type { ParityOptions } from "../eval/parity-case.ts";
 import type { Embedder } from "../infer/embedder.ts";
 import type { LoadOptions } from "../infer/load-model.node.ts";
 import type { TrainOptions, TrainSummary } from "../train/train.node.ts";

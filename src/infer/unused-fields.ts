@@ -8,7 +8,7 @@
  * reads them or not (configuration_utils.py, releases 4.30 to 4.37): its own bookkeeping, defaults of text generation,
  * class labels, switches for what a forward pass returns.
  */
-const LIBRARY = [
+export const LIBRARY: readonly string[] = [
   ...["_name_or_path", "_commit_hash", "_attn_implementation", "_attn_implementation_autoset"],
   ...["architectures", "auto_map", "dtype", "torch_dtype", "torchscript", "transformers_version"],
   ...["tf_legacy_loss", "use_bfloat16", "use_cache", "pruned_heads", "chunk_size_feed_forward"],
@@ -24,7 +24,12 @@ const LIBRARY = [
 ];
 
 /** Of models with a vocabulary; the other parts carry the library's defaults for them. */
-const VOCABULARY = ["bos_token_id", "eos_token_id", "pad_token_id", "tie_word_embeddings"];
+export const VOCABULARY: readonly string[] = [
+  "bos_token_id",
+  "eos_token_id",
+  "pad_token_id",
+  "tie_word_embeddings",
+];
 
 const UNUSED = {
   // max_txt_len is read by no code (the limit on texts is 80 tokens); hidden_size repeats qllama_config's. The limit
@@ -54,9 +59,9 @@ const LLAMA_DEFAULTS: Readonly<Record<string, unknown>> = {
   mlp_bias: false,
 };
 
-type Fields = Readonly<Record<string, unknown>>;
+export type Fields = Readonly<Record<string, unknown>>;
 
-const isObject = (value: unknown): value is Fields =>
+export const isObject = (value: unknown): value is Fields =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** A parsed `config.json` of InternVL-C or -G without the fields that mean nothing here. What is no object stays. */
@@ -81,5 +86,8 @@ const isLlamaDefault = (key: string, value: unknown, fields: Fields): boolean =>
     ? value === (fields.num_attention_heads ?? 32)
     : Object.hasOwn(LLAMA_DEFAULTS, key) && LLAMA_DEFAULTS[key] === value;
 
-const strip = (fields: Fields, unused: (key: string, value: unknown) => boolean): Record<string, unknown> =>
+export const strip = (
+  fields: Fields,
+  unused: (key: string, value: unknown) => boolean,
+): Record<string, unknown> =>
   Object.fromEntries(Object.entries(fields).filter(([key, value]) => !unused(key, value)));

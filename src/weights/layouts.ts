@@ -1,20 +1,41 @@
 import { C_KEYS, NATIVE_KEYS, VISION_KEYS } from "./internvl-c-keys.ts";
+import { CHAT_KEYS, NATIVE_CHAT_KEYS, PREFIXED_CHAT_KEYS } from "./internvl-chat-keys.ts";
 import type { KeyMap } from "./key-map.ts";
 
-export type LayoutName = "14b" | "c" | "c-vision" | "vision" | "hf";
+export type LayoutName = "14b" | "c" | "c-vision" | "vision" | "chat" | "hf" | "hf-prefixed";
 
 /** A way in which published files name their tensors. */
 export interface Layout {
   readonly name: LayoutName;
   /** As messages call it. */
   readonly title: string;
-  /** To our names; absent where this version cannot read the layout. */
-  readonly keys?: KeyMap;
+  /** To our names. */
+  readonly keys: KeyMap;
   /** A file has this layout when it holds one of these keys and none of an earlier layout's. */
   readonly marks: readonly string[];
 }
 
 export const LAYOUTS: readonly Layout[] = [
+  {
+    name: "hf",
+    title: "transformers-native (-hf)",
+    keys: NATIVE_CHAT_KEYS,
+    marks: ["vision_tower.embeddings.cls_token"],
+  },
+  {
+    name: "hf-prefixed",
+    title: "transformers-native (-hf) with prefixes",
+    keys: PREFIXED_CHAT_KEYS,
+    marks: ["model.vision_tower.embeddings.cls_token"],
+  },
+  {
+    name: "chat",
+    title: "InternVL-Chat",
+    keys: CHAT_KEYS,
+    marks: ["", "base_model.model."].flatMap((adapted) =>
+      ["embed_tokens", "tok_embeddings"].map((table) => `language_model.${adapted}model.${table}.weight`),
+    ),
+  },
   {
     name: "14b",
     title: "InternVL-14B",
@@ -28,11 +49,6 @@ export const LAYOUTS: readonly Layout[] = [
     title: "stand-alone InternViT",
     keys: VISION_KEYS,
     marks: ["embeddings.class_embedding"],
-  },
-  {
-    name: "hf",
-    title: "transformers-native (-hf)",
-    marks: ["vision_tower.embeddings.cls_token", "model.vision_tower.embeddings.cls_token"],
   },
 ];
 

@@ -160,7 +160,12 @@ describe("a file that does not fit", () => {
       C_KEYS,
       /looks like the stand-alone InternViT layout \(vision\), load it/,
     ],
-    ["vision_tower.embeddings.cls_token", "x", undefined, /\(hf\), which cannot be read yet/],
+    [
+      "vision_tower.embeddings.cls_token",
+      "x",
+      undefined,
+      /transformers-native \(-hf\) layout \(hf\), load it/,
+    ],
   ])("names the layout of %s", async (one, two, keys, message) => {
     const file = checkpoint({ [one]: at("f32", [1]), [two]: at("f32", [1]) });
     const expected = wanted({ "vision_model.embeddings.class_embedding": { shape: [1] } });

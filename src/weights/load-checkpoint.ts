@@ -178,8 +178,5 @@ function layoutHint(checkpoint: Checkpoint, keys: KeyMap | undefined): string | 
   const layout = detectLayout(checkpoint.keys);
   if (layout === undefined || layout.name === "14b" || (keys !== undefined && layout.keys === keys))
     return undefined;
-  const looks = `the file looks like the ${layout.title} layout (${layout.name})`;
-  return layout.keys === undefined
-    ? `${looks}, which cannot be read yet; take the model's files in the original names`
-    : `${looks}, load it with that layout's key map`;
+  return `the file looks like the ${layout.title} layout (${layout.name}), load it with that layout's key map`;
 }

@@ -17,7 +17,13 @@ describe("openCheckpoint", () => {
     ["c", ["cls_token", "blocks.0.ls1.gamma", "transformer.embed_tokens.weight"], "c"],
     ["c-vision", ["cls_token", "blocks.0.ls1.gamma"], "c-vision"],
     ["vision", ["embeddings.class_embedding"], "vision"],
-    ["hf", ["vision_tower.embeddings.cls_token"], "hf"],
+    ["hf", ["vision_tower.embeddings.cls_token", "language_model.model.embed_tokens.weight"], "hf"],
+    ["hf-prefixed", ["model.vision_tower.embeddings.cls_token"], "hf-prefixed"],
+    [
+      "chat",
+      ["vision_model.embeddings.class_embedding", "language_model.model.tok_embeddings.weight"],
+      "chat",
+    ],
     ["unknown", ["weight"], undefined],
   ])("recognises the layout %s", async (_, keys, layout) => {
     await using folder = await temporaryFolder();

@@ -1,7 +1,8 @@
 import { readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { readChatConfig } from "../../src/infer/chat-config.ts";
 import { type CacheShape, cacheBytes, chatMemory } from "../../src/models/chat-memory.ts";
-import { InternVisionModel, VisionConfig } from "../../src/models/intern_vit.ts";
+import { InternVLChat } from "../../src/models/internvl_chat.ts";
 import { PUBLISHED_CHAT_NAMES, publishedChat } from "../../src/models/published-chat.ts";
 import { type Module, parameters } from "../../src/nn/module.ts";
 import { detectLayout } from "../../src/weights/layouts.ts";
@@ -16,9 +17,9 @@ const HF = PUBLISHED_CHAT_NAMES.filter((name) => publishedChat(name)!.format ===
 const sorted = (keys: Iterable<readonly [string, readonly number[]]>) =>
   Object.fromEntries([...keys].sort(([a], [b]) => (a < b ? -1 : 1)));
 
-/** Names and shapes of a module tree, under a prefix. */
-const tree = (module: Module, prefix = "") =>
-  sorted([...parameters(module)].map(([key, p]) => [prefix + key, p.shape as readonly number[]]));
+/** Names and shapes of a module tree. */
+const tree = (module: Module) =>
+  sorted([...parameters(module)].map(([key, p]) => [key, p.shape as readonly number[]]));
 
 const under = (keys: KeyList["keys"], prefix: string) =>
   new Map([...keys].filter(([key]) => key.startsWith(prefix)));
@@ -56,11 +57,15 @@ describe.each(PUBLISHED_CHAT_NAMES)("the list of %s", (name) => {
   });
 });
 
-describe.each(GITHUB)("the vision tower of %s", (name) => {
-  test("has the names and shapes of its part of the list", () => {
-    const tower = new InternVisionModel(VisionConfig.parse(publishedChat(name)!.config.vision_config));
-    expect(tree(tower, "vision_model.")).toEqual(sorted(under(list(name).keys, "vision_model.")));
-  });
+/** The module tree of a published configuration, in either format. */
+function moduleTree(name: string): Record<string, readonly number[]> {
+  const { chat, language } = readChatConfig(publishedChat(name)!.config, name);
+  return tree(new InternVLChat(chat, language.create()));
+}
+
+describe.each(GITHUB)("the module tree of %s", (name) => {
+  test("has the names and shapes of the list", () =>
+    expect(moduleTree(name)).toEqual(sorted(list(name).keys)));
 });
 
 describe("sizes in billions, as OpenGVLab publishes them", () => {
@@ -145,9 +150,23 @@ describe.each(HF)("transformers' %s", (name) => {
   test("is as large as OpenGVLab's own format", () =>
     expect(countParameters(keys)).toBe(list(name.replace(/(-MPO)?-hf$/i, "")).parameters));
 
-  test("is recognised in both forms of its names", () => {
-    expect(detectLayout(keys.keys())?.name).toBe("hf");
-    expect(detectLayout([...keys.keys()].map(withModelPrefix))?.name).toBe("hf");
+  test.each([
+    ["hf", (key: string) => key],
+    ["hf-prefixed", withModelPrefix],
+  ] as const)("is recognised as %s, and its names go to the module tree's and back", (form, rename) => {
+    const layout = detectLayout([...keys.keys()].map(rename))!;
+    expect(layout.name).toBe(form);
+    const ours = moduleTree(name);
+    const back = new Set<string>();
+    for (const key of Object.keys(ours))
+      for (const file of layout.keys.unmap(key)?.keys ?? []) back.add(file);
+    expect([...back].sort()).toEqual([...keys.keys()].map(rename).sort());
+    for (const key of keys.keys()) {
+      const to = layout.keys.map(rename(key))!;
+      const [own, part] = "key" in to ? [to.key, to.part] : ["", undefined];
+      const [first = 0, ...rest] = keys.get(key)!;
+      expect(ours[own], key).toEqual(part ? [part.count * first, ...rest] : [first, ...rest]);
+    }
   });
 });
 

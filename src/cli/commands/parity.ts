@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { ConfigError } from "../../core/errors.ts";
-import type { ParityOutput, ParityProgress } from "../../eval/parity.node.ts";
+import type { ParityOutput } from "../../eval/parity.node.ts";
+import type { ParityProgress } from "../../eval/parity-case.ts";
 import { type Context, note, printJson, progressOf } from "../context.ts";
 import { examples, type JsonOption, jsonOption, threadsOption } from "../options.ts";
 import { style, type Terminal, visible } from "../terminal.ts";

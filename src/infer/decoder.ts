@@ -1,0 +1,117 @@
+import { type HostTensor, hostTensor, i64 } from "../core/array.ts";
+import { ShapeError } from "../core/errors.ts";
+import type { CausalLanguageModel, LanguageModelShape } from "../nn/decoder.ts";
+import type { RunOptions, Runtime, Session, Value, WeightSet } from "../runtime/runtime.ts";
+import { decoderGraph, reorderGraph } from "./decoder-graph.ts";
+import { KvCache, noTokens } from "./kv-cache.ts";
+
+/** New positions of every row of a cache. */
+export interface DecoderStep {
+  /** As many for each row; a single row where the cache holds positions already and there is more than one new one. */
+  readonly ids: readonly (readonly number[])[];
+  /** Image tokens [R, D], and for each id the row that stands in its place, negative for text. */
+  readonly images?: { readonly tokens: HostTensor<"f32"> | Value; readonly rows: readonly number[] };
+}
+
+/** A language model that generates: sessions over shared weights. Runs of one cache must not overlap. */
+export class Decoder implements AsyncDisposable {
+  readonly shape: LanguageModelShape;
+  readonly #noTokens: Value;
+  #reorder: Promise<Session> | undefined;
+
+  private constructor(
+    readonly runtime: Runtime,
+    readonly language: CausalLanguageModel,
+    readonly session: Session,
+  ) {
+    this.shape = language.shape;
+    this.#noTokens = runtime.value(noTokens(language.shape));
+  }
+
+  static async create(
+    runtime: Runtime,
+    language: CausalLanguageModel,
+    weights: WeightSet,
+    options: { readonly threads?: number } = {},
+  ): Promise<Decoder> {
+    const session = await runtime.session(decoderGraph(language), { weights, ...options });
+    return new Decoder(runtime, language, session);
+  }
+
+  /** An empty cache for so many sequences of at most `capacity` positions. */
+  cache(rows: number, capacity: number): KvCache {
+    return new KvCache(this.runtime, this.shape, rows, capacity);
+  }
+
+  /**
+   * Extends the cache by the step's positions and gives the logits of each row's last one, [B, V]. Throws a ShapeError
+   * when the step does not fit the cache.
+   */
+  async run(cache: KvCache, step: DecoderStep, options: RunOptions = {}): Promise<HostTensor<"f32">> {
+    const [B, L] = [step.ids.length, step.ids[0]?.length ?? 0];
+    if (B !== cache.rows || L === 0 || step.ids.some((row) => row.length !== L))
+      throw new ShapeError(
+        `Decoder: ${cache.rows} rows of as many ids are expected, found ${step.ids.map((r) => r.length)}`,
+      );
+    if (L > 1 && B > 1 && cache.length > 0)
+      throw new ShapeError("Decoder: several rows take one position at a time once they hold some");
+    const lengths = cache.lengths.map((held) => held + L);
+    const total = Math.max(...lengths);
+    const { cos, sin } = cache.angles(total);
+    const rows = step.images?.rows ?? new Array<number>(B * L).fill(-1);
+    const feeds: Record<string, HostTensor> = {
+      ids: i64([B, L], step.ids.flat()),
+      rows: i64([B, L], rows),
+      last: hostTensor(
+        "i32",
+        [B],
+        Int32Array.from(lengths, (n) => n - 1),
+      ),
+      total: hostTensor("i32", [], Int32Array.of(total)),
+      pick: i64([B, 1], new Array<number>(B).fill(L - 1)),
+    };
+    const owned: Value[] = [];
+    const own = (host: HostTensor): Value => {
+      const value = this.runtime.value(host);
+      owned.push(value);
+      return value;
+    };
+    using binding = this.session.bind();
+    try {
+      for (const [name, host] of Object.entries(feeds)) binding.input(name, own(host));
+      const tokens = step.images?.tokens ?? this.#noTokens;
+      binding.input("tokens", "data" in tokens ? own(tokens) : tokens);
+      binding.input("cos", cos).input("sin", sin);
+      for (const [name, value] of cache.values) binding.input(name, value).output(`new.${name}`, value);
+      const logits = this.runtime.empty("f32", [B, this.shape.vocab_size]);
+      owned.push(logits);
+      binding.output("logits", logits);
+      await binding.run(options);
+      for (const [i, n] of lengths.entries()) cache.lengths[i] = n;
+      return (await logits.read()) as HostTensor<"f32">;
+    } finally {
+      for (const value of owned) value[Symbol.dispose]();
+    }
+  }
+
+  /** A cache whose row i is row parents[i] of `from`; `into`, of as many rows and the same capacity, is overwritten. */
+  async reorder(from: KvCache, parents: readonly number[], into: KvCache): Promise<void> {
+    if (into.rows !== parents.length || into.capacity !== from.capacity || into === from)
+      throw new ShapeError("Decoder: rows are reordered into another cache of their number and capacity");
+    this.#reorder ??= this.runtime.session(reorderGraph(this.language));
+    const session = await this.#reorder;
+    using index = this.runtime.value(i64([parents.length], parents));
+    using binding = session.bind();
+    binding.input("parents", index);
+    for (const [name, value] of from.values)
+      binding.input(name, value).output(`new.${name}`, into.values.get(name)!);
+    await binding.run();
+    for (const [i, parent] of parents.entries()) into.lengths[i] = from.lengths[parent]!;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.session[Symbol.asyncDispose]();
+    await (await this.#reorder)?.[Symbol.asyncDispose]();
+    this.#noTokens[Symbol.dispose]();
+  }
+}
