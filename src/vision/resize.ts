@@ -96,23 +96,36 @@ export function resize(
   height: number,
   options: ResizeOptions = {},
 ): RgbImage {
+  const steps = resizeSteps(image, width, height, options);
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+  }
+}
+
+/** {@link resize} that pauses every few milliseconds, for callers that have other things to do in between. */
+export function* resizeSteps(
+  image: RgbImage,
+  width: number,
+  height: number,
+  options: ResizeOptions = {},
+): Generator<void, RgbImage, void> {
   const box = options.box ?? { x: 0, y: 0, width: image.width, height: image.height };
   checkSizes(image, width, height, box);
   if (width === box.width && height === box.height) return crop(image, box);
   const kernel = KERNELS[options.filter ?? "bicubic"];
   const columns = (from: RgbImage, part: Box) =>
-    height === part.height
-      ? from
-      : resampleColumns(from, part, makeTaps(part.height, height, kernel), height);
+    resample(resampleColumns, from, part, makeTaps(part.height, height, kernel), part.width, height);
   const rows = (from: RgbImage, part: Box) =>
-    resampleRows(from, part, makeTaps(part.width, width, kernel), width);
-  if (width === box.width) return columns(image, box);
+    resample(resampleRows, from, part, makeTaps(part.width, width, kernel), width, part.height);
+  if (width === box.width) return yield* columns(image, box);
+  if (height === box.height) return yield* rows(image, box);
   if (!columnsFirst(box, width, height)) {
-    const narrow = rows(image, box);
-    return columns(narrow, { x: 0, y: 0, width, height: box.height });
+    const narrow = yield* rows(image, box);
+    return yield* columns(narrow, { x: 0, y: 0, width, height: box.height });
   }
-  const low = columns(image, box);
-  return rows(low, { x: 0, y: 0, width: box.width, height });
+  const low = yield* columns(image, box);
+  return yield* rows(low, { x: 0, y: 0, width: box.width, height });
 }
 
 /** Pillow's choice for tall pictures: columns first where the height loses more than twice what the width loses. */
@@ -145,14 +158,37 @@ function checkSizes(image: RgbImage, width: number, height: number, box: Box): v
     );
 }
 
-function resampleRows(image: RgbImage, box: Box, taps: Taps, width: number): RgbImage {
-  const { first, count, weights, stride } = taps;
-  const source = image.data;
-  const data = new Uint8Array(width * box.height * 3);
+/** Pixels that are weighted between two pauses: 3 to 8 ms. */
+const STEP_PIXELS = 2 ** 19;
+
+/** Makes rows `from` to `to` of the output. */
+type Pass = (image: RgbImage, box: Box, taps: Taps, out: Uint8ClampedArray, from: number, to: number) => void;
+
+/** One pass over `box`, in bands of output rows. */
+function* resample(
+  pass: Pass,
+  image: RgbImage,
+  box: Box,
+  taps: Taps,
+  width: number,
+  height: number,
+): Generator<void, RgbImage, void> {
+  const data = new Uint8Array(width * height * 3);
   const clamped = new Uint8ClampedArray(data.buffer);
+  const band = Math.max(1, Math.floor(STEP_PIXELS / (width * taps.stride)));
+  for (let y = 0; y < height; y += band) {
+    pass(image, box, taps, clamped, y, Math.min(height, y + band));
+    yield;
+  }
+  return { width, height, data };
+}
+
+const resampleRows: Pass = (image, box, { first, count, weights, stride }, out, from, to) => {
+  const width = first.length;
+  const source = image.data;
   const half = 1 << (FRACTION_BITS - 1);
-  let o = 0;
-  for (let y = 0; y < box.height; y++) {
+  let o = from * width * 3;
+  for (let y = from; y < to; y++) {
     const row = ((box.y + y) * image.width + box.x) * 3;
     for (let x = 0; x < width; x++) {
       let r = half;
@@ -167,33 +203,29 @@ function resampleRows(image: RgbImage, box: Box, taps: Taps, width: number): Rgb
         b = (b + Math.imul(w, source[s + 2]!)) | 0;
         s += 3;
       }
-      clamped[o] = r >> FRACTION_BITS;
-      clamped[o + 1] = g >> FRACTION_BITS;
-      clamped[o + 2] = b >> FRACTION_BITS;
+      out[o] = r >> FRACTION_BITS;
+      out[o + 1] = g >> FRACTION_BITS;
+      out[o + 2] = b >> FRACTION_BITS;
       o += 3;
     }
   }
-  return { width, height: box.height, data };
-}
+};
 
-function resampleColumns(image: RgbImage, box: Box, taps: Taps, height: number): RgbImage {
-  const { first, count, weights, stride } = taps;
+const resampleColumns: Pass = (image, box, { first, count, weights, stride }, out, from, to) => {
   const source = image.data;
   const sourceRow = image.width * 3;
   const rowBytes = box.width * 3;
-  const data = new Uint8Array(rowBytes * height);
-  const clamped = new Uint8ClampedArray(data.buffer);
   const half = 1 << (FRACTION_BITS - 1);
-  for (let y = 0; y < height; y++) {
+  for (let y = from; y < to; y++) {
     const top = (box.y + first[y]!) * sourceRow + box.x * 3;
-    const from = y * stride;
-    const end = from + count[y]!;
+    const start = y * stride;
+    const end = start + count[y]!;
     for (let i = 0; i < rowBytes; i += 3) {
       let r = half;
       let g = half;
       let b = half;
       let s = top + i;
-      for (let k = from; k < end; k++) {
+      for (let k = start; k < end; k++) {
         const w = weights[k]!;
         r = (r + Math.imul(w, source[s]!)) | 0;
         g = (g + Math.imul(w, source[s + 1]!)) | 0;
@@ -201,10 +233,9 @@ function resampleColumns(image: RgbImage, box: Box, taps: Taps, height: number):
         s += sourceRow;
       }
       const o = y * rowBytes + i;
-      clamped[o] = r >> FRACTION_BITS;
-      clamped[o + 1] = g >> FRACTION_BITS;
-      clamped[o + 2] = b >> FRACTION_BITS;
+      out[o] = r >> FRACTION_BITS;
+      out[o + 1] = g >> FRACTION_BITS;
+      out[o + 2] = b >> FRACTION_BITS;
     }
   }
-  return { width: box.width, height, data };
-}
+};
