@@ -18,6 +18,13 @@ export interface DecodeOptions {
    * Default: the size that the file declares.
    */
   readonly vectorSide?: number;
+  /**
+   * "white" (default): what is transparent is laid on white. "drop": the alpha channel is forgotten and the colours
+   * beneath it show, as in Pillow's `convert("RGB")`.
+   */
+  readonly alpha?: "white" | "drop";
+  /** "upright" (default): EXIF orientation is applied. "stored": it is not, as in Pillow's `open`. */
+  readonly orientation?: "upright" | "stored";
 }
 
 /** The limits that hold where {@link DecodeOptions} names none. */
@@ -34,10 +41,10 @@ export class TooLargeError extends MediaError {}
 
 /** A picture that was recognised and measured but not decoded yet. */
 export interface OpenedPicture {
-  /** A new decoding pipeline: upright, 8 bits, alpha on white; CMYK is left to {@link finishRgb}. */
+  /** A new decoding pipeline: turned as asked for, 8 bits, no alpha; CMYK is left to {@link finishRgb}. */
   readonly pipeline: Sharp;
   readonly format: PictureFormat;
-  /** Upright size in pixels. */
+  /** Size in pixels of what the pipeline gives. */
   readonly width: number;
   readonly height: number;
   /** How messages call it. */
@@ -60,8 +67,9 @@ sharp.concurrency(1);
  * their high byte; ICC profiles are ignored and CMYK is converted by R = (1 - C)(1 - K), both as Pillow's
  * `convert("RGB")` does, since that made the published models' inputs.
  *
- * DIFFERS from Pillow: transparent pixels become white instead of their hidden colour, and 16-bit grey is scaled
- * (Pillow clips it to white); decode.node.test.ts pins both.
+ * DIFFERS from Pillow: transparent pixels become white instead of their hidden colour unless `alpha` is "drop" (those
+ * of a GIF are black then: the library does not give their colour), EXIF orientation is applied unless `orientation`
+ * is "stored", and 16-bit grey is scaled (Pillow clips it to white); decode.node.test.ts pins all three.
  *
  * An SVG is always drawn from memory, where the drawing library has no base address and so loads nothing but
  * `data:` URIs: no other file and no network address (pinned by test). One that declares entities is refused, since
@@ -94,7 +102,8 @@ export async function openPicture(
   // A drawing has no pixels of its own: its declared size only sets the proportions when a side is asked for.
   const density = format === "svg" ? vectorDensity(header, options.vectorSide) : undefined;
   const scale = density === undefined ? 1 : density / CSS_PIXELS_PER_INCH;
-  const turned = (header.orientation ?? 1) >= 5;
+  const upright = options.orientation !== "stored";
+  const turned = upright && (header.orientation ?? 1) >= 5;
   const width = Math.max(1, Math.round((turned ? header.height : header.width) * scale));
   const height = Math.max(1, Math.round((turned ? header.width : header.height) * scale));
   if (width * height > maxPixels)
@@ -105,15 +114,17 @@ export async function openPicture(
     // The header's word is checked above; this holds against decoders that see another size than the header's.
     limitInputPixels: Math.ceil(maxPixels * 1.01) + 65_536,
     ignoreIcc: true,
-    autoOrient: true,
+    autoOrient: upright,
     failOn: "error",
     ...(density === undefined ? {} : { density }),
   }).timeout({ seconds: Math.max(1, Math.ceil(timeoutMs / 1000)) });
   const cmyk = header.space === "cmyk";
+  const opaque = () =>
+    options.alpha === "drop" ? pipeline.removeAlpha() : pipeline.flatten({ background: "#ffffff" });
   return {
     pipeline: cmyk
       ? pipeline.pipelineColourspace("cmyk").toColourspace("cmyk")
-      : pipeline.flatten({ background: "#ffffff" }).toColourspace("srgb"),
+      : opaque().toColourspace("srgb"),
     format,
     width,
     height,

@@ -22,10 +22,10 @@ export interface LoadOptions extends Omit<DecodeOptions, "vectorSide"> {
 }
 
 /** Up to so many pixels the exact resize takes at most 20 ms, and may run on the calling thread. */
-const EXACT_PIXELS = 2 ** 20;
+export const EXACT_PIXELS = 2 ** 20;
 
 /** Drawings are rasterised this much larger than needed, so that the shrinking smooths their edges. */
-const VECTOR_OVERSAMPLING = 2;
+export const VECTOR_OVERSAMPLING = 2;
 
 /**
  * Decodes a picture (see decodeImage for formats, limits and errors) and frames it to size × size by the published
