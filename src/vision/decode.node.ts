@@ -20,7 +20,7 @@ export interface DecodeOptions {
   readonly vectorSide?: number;
   /**
    * "white" (default): what is transparent is laid on white. "drop": the alpha channel is forgotten and the colours
-   * beneath it show, as in Pillow's `convert("RGB")`.
+   * beneath it show, as in Pillow's `convert("RGB")`; a drawing has no such colours and is laid on white all the same.
    */
   readonly alpha?: "white" | "drop";
   /** "upright" (default): EXIF orientation is applied. "stored": it is not, as in Pillow's `open`. */
@@ -120,7 +120,9 @@ export async function openPicture(
   }).timeout({ seconds: Math.max(1, Math.ceil(timeoutMs / 1000)) });
   const cmyk = header.space === "cmyk";
   const opaque = () =>
-    options.alpha === "drop" ? pipeline.removeAlpha() : pipeline.flatten({ background: "#ffffff" });
+    options.alpha === "drop" && format !== "svg"
+      ? pipeline.removeAlpha()
+      : pipeline.flatten({ background: "#ffffff" });
   return {
     pipeline: cmyk
       ? pipeline.pipelineColourspace("cmyk").toColourspace("cmyk")
