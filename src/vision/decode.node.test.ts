@@ -106,6 +106,25 @@ describe("formats", () => {
     expect(pixel(image, 1, 1)).toEqual([255, 255, 255]);
   });
 
+  // Pillow's convert("RGB") gives (10, 20, 30), (200, 100, 50) for the PNG and the WebP of these samples. For a GIF it
+  // gives the palette's colour, where the library here has black.
+  test.each([
+    ["png", [10, 20, 30, 200, 100, 50]],
+    ["webp", [10, 20, 30, 200, 100, 50]],
+    ["gif", [0, 0, 0, 200, 100, 50]],
+  ] as const)("alpha of a %s is dropped where that is asked for", async (format, expected) => {
+    const rgba = sharp(Buffer.from([10, 20, 30, 0, 200, 100, 50, 255]), {
+      raw: { width: 2, height: 1, channels: 4 },
+    });
+    const encoders = {
+      png: () => rgba.png(),
+      webp: () => rgba.webp({ lossless: true, exact: true }),
+      gif: () => rgba.gif(),
+    };
+    const image = await decodeImage(await encoders[format]().toBuffer(), { alpha: "drop" });
+    expect(Array.from(image.data)).toEqual(expected);
+  });
+
   test.each(["gif", "webp"] as const)("the first frame of an animated %s", async (format) => {
     const frame = (background: string) =>
       sharp({ create: { width: 8, height: 8, channels: 3, background } }).png();
@@ -137,6 +156,13 @@ describe("formats", () => {
     const [x, y] = places[red];
     expectNear(pixel(image, x, y), [230, 20, 30], 12);
     expectNear(pixel(image, w - 1 - x, h - 1 - y), [20, 40, 220], 12);
+  });
+
+  test("EXIF orientation is left alone where that is asked for", async () => {
+    const bytes = await halvesPicture().withMetadata({ orientation: 6 }).png().toBuffer();
+    const image = await decodeImage(bytes, { orientation: "stored" });
+    expect([image.width, image.height]).toEqual([WIDTH, HEIGHT]);
+    expect(Buffer.from(image.data)).toEqual(halves);
   });
 });
 

@@ -1,4 +1,5 @@
 import { open, stat } from "node:fs/promises";
+import { setImmediate } from "node:timers/promises";
 import { promisify } from "node:util";
 import { gunzip } from "node:zlib";
 import sharp, { type Metadata, type Sharp } from "sharp";
@@ -141,7 +142,7 @@ export async function finishRgb(picture: OpenedPicture, pipeline: Sharp): Promis
   const { name, format, timeoutMs, cmyk } = picture;
   const decoding = pipeline.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
   const { data, info } = await within(timeoutMs, name, format, decoding);
-  return { width: info.width, height: info.height, data: toRgb(data, info.channels, cmyk) };
+  return { width: info.width, height: info.height, data: await toRgb(data, info.channels, cmyk) };
 }
 
 /** What `work` gives, or a MediaError when it fails or takes too long. */
@@ -260,23 +261,37 @@ function vectorDensity(header: Metadata, side: number | undefined): number {
   return Math.min(100_000, Math.max(1, density));
 }
 
+/** Pixels that are converted at a time, a few milliseconds; other work of this thread gets its turn in between. */
+const CONVERT_PIXELS = 2 ** 18;
+
 /** Interleaved samples of 1, 3 or 4 (CMYK) channels as RGB. */
-function toRgb(data: Uint8Array, channels: number, cmyk: boolean): Uint8Array {
+async function toRgb(data: Uint8Array, channels: number, cmyk: boolean): Promise<Uint8Array> {
   if (channels === 3 && !cmyk) return new Uint8Array(data.buffer, data.byteOffset, data.length);
   const pixels = data.length / channels;
   const out = new Uint8Array(pixels * 3);
-  for (let i = 0; i < pixels; i++)
-    for (let c = 0; c < 3; c++)
-      out[i * 3 + c] = cmyk
-        ? cmykSample(data[i * channels + c]!, data[i * channels + 3]!)
-        : data[i * channels]!;
+  const convert = cmyk ? convertCmyk : convertGrey;
+  for (let from = 0; from < pixels; from += CONVERT_PIXELS) {
+    convert(data, channels, out, from, Math.min(pixels, from + CONVERT_PIXELS));
+    await setImmediate();
+  }
   return out;
 }
 
+function convertGrey(data: Uint8Array, channels: number, out: Uint8Array, from: number, to: number): void {
+  for (let i = from; i < to; i++) out.fill(data[i * channels]!, i * 3, i * 3 + 3);
+}
+
 /** 255 (1 - ink) (1 - key), the product rounded as an integer: the naive conversion, without ink profiles. */
-function cmykSample(ink: number, key: number): number {
-  const rest = 255 - key;
-  return rest - Math.round((ink * rest) / 255);
+function convertCmyk(data: Uint8Array, channels: number, out: Uint8Array, from: number, to: number): void {
+  for (let i = from; i < to; i++) {
+    const s = i * channels;
+    const rest = 255 - data[s + 3]!;
+    for (let c = 0; c < 3; c++) {
+      // (t + t / 256) / 256, with t half of 256 larger than the product, is the product / 255, rounded.
+      const t = data[s + c]! * rest + 128;
+      out[i * 3 + c] = rest - ((t + (t >> 8)) >> 8);
+    }
+  }
 }
 
 const tooManyBytes = (name: string, found: number, limit: number): MediaError =>

@@ -10,7 +10,7 @@ import { cutTiles, meanColour, padToSquare, planTiles, type Tiling } from "./til
 export interface TileOptions {
   /**
    * "exact": Pillow's arithmetic, bit for bit. "auto" (default): exact up to a megapixel and for enlarging; larger
-   * pictures are shrunk by the native library, which is six times faster and differs from Pillow by 0.1 to 0.3 grey
+   * pictures are shrunk by the native library, which is several times faster and differs from Pillow by 0.1 to 0.3 grey
    * levels in the mean. tiles.node.test.ts pins both. Either way the calling thread is held for some milliseconds at
    * a time only.
    */

@@ -74,6 +74,8 @@ describe("chooseGrid", () => {
     // |1.25 - 1| = |1.25 - 1.5| in doubles too: 1×1, 2×2 and 3×2 are equally near.
     expect(chooseGrid(1250, 1000, grid)).toEqual({ columns: 3, rows: 2 });
     expect(chooseGrid(125, 100, grid)).toEqual({ columns: 1, rows: 1 });
+    // 5:6 is as far from 1:1 as from 2:3, but not in doubles: the large picture does not get the larger grid.
+    expect(chooseGrid(720, 864, grid)).toEqual({ columns: 2, rows: 2 });
     // 7:6 is as far from 1:1 as from 4:3, but not in doubles: the small picture does not get the smaller grid.
     expect(chooseGrid(84, 72, { ...grid, most: 12 })).toEqual({ columns: 4, rows: 3 });
   });
