@@ -3,8 +3,13 @@ import { ConfigError, messageOf } from "../core/errors.ts";
 
 /** Longest template in UTF-16 units; published ones for tool calling have about a tenth of it. */
 export const MAX_TEMPLATE_LENGTH = 2 ** 16;
-/** What one rendering may cost: each evaluation counts 1, and 1 more for every 64 units of text or 4 items that it yields. */
-const MAX_COST = 2 ** 22;
+/** What one rendering may cost, in evaluated expressions: a second or two. Published templates need some dozens a message. */
+const MAX_COST = 2 ** 20;
+/** A turn of a loop costs that much even if nothing is in it: the library makes scopes for it. */
+const TURN_COST = 16;
+/** Units of text and items of lists that cost as much as one expression to make or to look through. */
+const TEXT_PER_COST = 64;
+const ITEMS_PER_COST = 8;
 /** Longest text and list that any expression may yield; a context of 131,072 tokens is about a quarter of the text. */
 const MAX_TEXT_LENGTH = 2 ** 21;
 const MAX_LIST_LENGTH = 2 ** 14;
@@ -13,6 +18,11 @@ const MAX_LIST_LENGTH = 2 ** 14;
 interface Value {
   readonly value: unknown;
 }
+interface Statement {
+  readonly type: string;
+  readonly iterable?: Statement;
+  readonly lhs?: Statement;
+}
 interface Scope {
   set(name: string, value: unknown): void;
 }
@@ -20,7 +30,7 @@ type InterpreterClass = new (
   scope: Scope,
 ) => {
   run(program: unknown): Value;
-  evaluate(statement: unknown, scope: Scope): Value;
+  evaluate(statement: Statement | undefined, scope: Scope): Value;
 };
 
 /**
@@ -29,18 +39,25 @@ type InterpreterClass = new (
  */
 class BoundedInterpreter extends (Interpreter as unknown as InterpreterClass) {
   #cost = 0;
+  /** Expressions that loops go through. */
+  readonly #iterated = new Set<unknown>();
 
-  override evaluate(statement: unknown, scope: Scope): Value {
-    const result = super.evaluate(statement, scope);
-    this.#cost++;
-    if (typeof result.value === "string") {
-      this.#cost += result.value.length / 64;
-      if (result.value.length > MAX_TEXT_LENGTH)
-        throw new Error(`a text above ${MAX_TEXT_LENGTH} characters`);
+  override evaluate(statement: Statement | undefined, scope: Scope): Value {
+    if (statement?.type === "For") {
+      const { iterable } = statement;
+      this.#iterated.add(iterable?.type === "SelectExpression" ? iterable.lhs : iterable);
     }
-    if (Array.isArray(result.value)) {
-      this.#cost += result.value.length / 4;
-      if (result.value.length > MAX_LIST_LENGTH) throw new Error(`a list above ${MAX_LIST_LENGTH} items`);
+    const result = super.evaluate(statement, scope);
+    const { value } = result;
+    this.#cost++;
+    if (typeof value === "string") {
+      this.#cost += value.length / TEXT_PER_COST;
+      if (value.length > MAX_TEXT_LENGTH) throw new Error(`a text above ${MAX_TEXT_LENGTH} characters`);
+    }
+    if (Array.isArray(value) || value instanceof Map) {
+      const length = Array.isArray(value) ? value.length : value.size;
+      this.#cost += this.#iterated.has(statement) ? length * TURN_COST : length / ITEMS_PER_COST;
+      if (length > MAX_LIST_LENGTH) throw new Error(`a list above ${MAX_LIST_LENGTH} items`);
     }
     if (this.#cost > MAX_COST) throw new Error("it does too much: is there a loop without end?");
     return result;

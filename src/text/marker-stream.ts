@@ -33,11 +33,11 @@ export function markerStream(markers: readonly string[]): MarkerStream {
   };
 }
 
-/** Length of the longest end of `text` that begins a marker. */
+/** Length of the longest end of `text` that begins a marker and is not all of it; `longest` is that of the markers. */
 export function unfinishedLength(text: string, markers: readonly string[], longest: number): number {
   for (let length = Math.min(text.length, longest - 1); length > 0; length--) {
     const end = text.slice(-length);
-    if (markers.some((marker) => marker.startsWith(end))) return length;
+    if (markers.some((marker) => marker.length > length && marker.startsWith(end))) return length;
   }
   return 0;
 }

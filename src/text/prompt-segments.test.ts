@@ -64,7 +64,7 @@ describe("segmentPieces", () => {
 
   // A stand-in for byte-level BPE: its pre-tokens, which the text's cut points decide, stand for ids.
   const PRE_TOKENS = /'s|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+/gu;
-  const preTokens = (text: string) => text.normalize("NFC").match(PRE_TOKENS) ?? [];
+  const preTokens = (text: string): string[] => text.normalize("NFC").match(PRE_TOKENS) ?? [];
   const encodeWhole = (text: string) =>
     text.split(/(<\|im_start\|>|<\|im_end\|>)/).flatMap((part, i) => (i % 2 ? [part] : preTokens(part)));
   const encodeSegments = (segments: readonly TextSegment[]) =>
