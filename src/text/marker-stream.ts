@@ -1,3 +1,5 @@
+import { spellingPattern } from "./prompt-segments.ts";
+
 /** What a stream of text is made of: text, and markers whole. */
 export type StreamItem = { readonly text: string } | { readonly marker: string };
 
@@ -9,9 +11,9 @@ export interface MarkerStream {
   end(): StreamItem[];
 }
 
-/** `markers`: their spellings, none of which begins another. */
+/** `markers`: their spellings, at least one, none of which begins another. */
 export function markerStream(markers: readonly string[]): MarkerStream {
-  const pattern = new RegExp(`(${markers.map((m) => m.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")).join("|")})`);
+  const pattern = spellingPattern(markers)!;
   const longest = Math.max(...markers.map((m) => m.length));
   let held = "";
   return {
