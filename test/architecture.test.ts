@@ -40,7 +40,7 @@ const PORTABLE = [
   ...["runtime", "web"],
 ];
 
-const NATIVE = /^(node:|sharp$|koffi$|onnxruntime-node|@lancedb\/|yauzl$)/;
+const NATIVE = /^(node:|sharp$|koffi$|onnxruntime-node|@lancedb\/|yauzl$|node-av(\/|$))/;
 
 /** Code of a file's size that asks what second thing lives in it. */
 const MAX_LINES = 400;
