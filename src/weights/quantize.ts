@@ -16,6 +16,8 @@ export interface BlockQuantized {
   readonly scales: HostTensor<"f32">;
   /** [N, ceil(ceil(K / blockSize) · bits / 8)]; absent when symmetric. */
   readonly zeroPoints?: HostTensor<"u8">;
+  /** [N, ceil(K / blockSize)]: added to every weight of a block; not the operator's, see `matmulOffsetBlocks`. */
+  readonly offsets?: HostTensor<"f32">;
   readonly N: number;
   readonly K: number;
 }
@@ -154,7 +156,7 @@ function encode4(
   }
 }
 
-/** The weight [N, K] that the operator computes with, in f32. */
+/** The weight [N, K] that is computed with, in f32. */
 export function dequantizeBlocks(q: BlockQuantized): HostTensor<"f32"> {
   const { bits, blockSize, N, K } = q;
   const [, blocks, blob] = q.codes.shape as [number, number, number];
@@ -168,7 +170,8 @@ export function dequantizeBlocks(q: BlockQuantized): HostTensor<"f32"> {
       const code = (q.codes.data[(n * blocks + b) * blob + (bit >> 3)]! >> (bit & 7)) & mask;
       const zeroByte = q.zeroPoints?.data[n * zeroRow + ((b * bits) >> 3)];
       const zero = zeroByte === undefined ? 2 ** (bits - 1) : (zeroByte >> ((b * bits) & 7)) & mask;
-      out[n * K + k] = (code - zero) * q.scales.data[n * blocks + b]!;
+      const offset = q.offsets?.data[n * blocks + b] ?? 0;
+      out[n * K + k] = (code - zero) * q.scales.data[n * blocks + b]! + offset;
     }
   return hostTensor("f32", [N, K], out);
 }
