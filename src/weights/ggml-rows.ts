@@ -1,0 +1,147 @@
+import { bytesOf, fromBytes, type HostTensor, rawBytes, sizeOf } from "../core/array.ts";
+import { ShapeError } from "../core/errors.ts";
+import type { LazyTensor, TensorSource } from "../runtime/runtime.ts";
+import { type Checkpoint, loadSource } from "./checkpoint.ts";
+import { dequantizeGgml, repackGgml } from "./ggml-repack.ts";
+import { GGML_TYPES, type GgmlType } from "./ggml-types.ts";
+import { type GgufFile, type GgufTensor, tensorBytes } from "./gguf.ts";
+import type { BlockQuantized } from "./quantize.ts";
+
+/**
+ * A tensor in ggml's own bytes. Blocks lie along the last axis, so that rows can be cut, joined and reordered as they
+ * are: a quantised weight stays the quantised weight that it was.
+ */
+export interface GgmlTensor {
+  readonly type: GgmlType;
+  readonly shape: readonly number[];
+  read(): Promise<Uint8Array>;
+  /** The bytes' place in a file, where they lie in one as they are. */
+  readonly place?: { readonly file: string; readonly offset: number };
+}
+
+/** A quantised tensor of a file: values when it is loaded, or its blocks as they are. */
+export interface BlockTensor extends LazyTensor {
+  readonly dtype: "f32";
+  readonly type: GgmlType;
+  /** Codes and scales for MatMulNBits, see {@link repackGgml}. */
+  repack(): Promise<BlockQuantized>;
+}
+
+export const isBlockTensor = (source: TensorSource): source is BlockTensor => "repack" in source;
+
+const F32 = GGML_TYPES.get(0)!;
+
+/** A tensor of a file, under a shape of the same size if one is given. */
+export const inFile = (
+  { readBytes }: GgufFile,
+  tensor: GgufTensor,
+  shape: readonly number[] = tensor.shape,
+): GgmlTensor => ({
+  type: tensor.type,
+  shape,
+  place: tensor,
+  read: () => readBytes(tensor.file, tensor.offset, tensorBytes(tensor)),
+});
+
+/** The tensors that a stack [E, ..] holds. */
+export function unstack(tensor: GgufTensor): GgufTensor[] {
+  const [count, ...shape] = tensor.shape;
+  const bytes = tensorBytes({ type: tensor.type, shape });
+  return Array.from({ length: count! }, (_, i) => ({ ...tensor, shape, offset: tensor.offset + i * bytes }));
+}
+
+/**
+ * One tensor of rows of `parts` (equal in all sizes but the first): `order` names them by their number in the parts
+ * joined. Parts of different types are dequantised to f32. Throws a ShapeError for parts that do not fit.
+ */
+export function pickRows(parts: readonly GgmlTensor[], order: readonly number[]): GgmlTensor {
+  const rowShape = parts[0]!.shape.slice(1);
+  const rows = parts.reduce((n, p) => n + p.shape[0]!, 0);
+  if (parts.some((p) => p.shape.slice(1).join() !== rowShape.join()) || order.some((r) => !(r < rows)))
+    throw new ShapeError(
+      `pickRows: no ${order.length} rows in ${parts.map((p) => `[${p.shape}]`).join(" and ")}`,
+    );
+  const type = parts.every((p) => p.type === parts[0]!.type) ? parts[0]!.type : F32;
+  const rowBytes = tensorBytes({ type, shape: rowShape });
+  const read = async (): Promise<Uint8Array> => {
+    const all = new Uint8Array(rows * rowBytes);
+    let at = 0;
+    for (const part of parts) {
+      const bytes = part.type === type ? await part.read() : rawBytes(await dequantized(part));
+      all.set(bytes, at);
+      at += bytes.byteLength;
+    }
+    const out = new Uint8Array(order.length * rowBytes);
+    for (const [i, row] of order.entries())
+      out.set(all.subarray(row * rowBytes, (row + 1) * rowBytes), i * rowBytes);
+    return out;
+  };
+  return { type, shape: [order.length, ...rowShape], read };
+}
+
+/** All rows of `parts`, one part after the other. */
+export const joinRows = (parts: readonly GgmlTensor[]): GgmlTensor =>
+  pickRows(parts, [...Array(parts.reduce((n, p) => n + p.shape[0]!, 0)).keys()]);
+
+/** The tensor's values in f32. */
+export const dequantized = async ({ type, shape, read }: GgmlTensor): Promise<HostTensor<"f32">> =>
+  dequantizeGgml(type, await read(), shape);
+
+/** The tensor for a session: a byte range where the file holds it as it is wanted, else made when it is loaded. */
+export function sourceOf(tensor: GgmlTensor): TensorSource | BlockTensor {
+  const { type, shape, read, place } = tensor;
+  if (type.dtype === undefined)
+    return {
+      dtype: "f32",
+      shape,
+      type,
+      load: () => dequantized(tensor),
+      repack: async () => repackGgml(type, await read(), shape),
+    } satisfies BlockTensor;
+  const { dtype } = type;
+  if (place !== undefined) return { dtype, shape, file: place.file, offset: place.offset };
+  return { dtype, shape, load: async () => fromBytes(dtype, shape, await read()) };
+}
+
+/** Stacks [E, out, in] of one or two tensors, the rows of two in turns, as [E, in, 2·out] in f32. */
+export function transposedStack(parts: readonly GgmlTensor[]): LazyTensor {
+  const [E, rows, columns] = parts[0]!.shape as [number, number, number];
+  const width = rows * parts.length;
+  const load = async (): Promise<HostTensor> => {
+    const out = new Float32Array(E * columns * width);
+    for (const [p, part] of parts.entries()) {
+      const { data } = await dequantized(part);
+      for (let e = 0, from = 0; e < E; e++)
+        for (let r = 0; r < rows; r++)
+          for (let c = 0; c < columns; c++)
+            out[(e * columns + c) * width + r * parts.length + p] = data[from++]!;
+    }
+    return { dtype: "f32", shape: [E, columns, width], data: out };
+  };
+  return { dtype: "f32", shape: [E, columns, width], load };
+}
+
+/** Tensors made from those of `file`, as a checkpoint. */
+export function checkpointOf(file: GgufFile, tensors: ReadonlyMap<string, TensorSource>): Checkpoint {
+  const texts = [...file.metadata].filter((entry): entry is [string, string] => typeof entry[1] === "string");
+  return {
+    name: file.name,
+    keys: [...tensors.keys()],
+    tensors,
+    metadata: Object.fromEntries(texts),
+    read: (source) =>
+      loadSource(source, async ({ dtype, shape, file: path, offset }) =>
+        fromBytes(dtype, shape, await file.readBytes(path, offset, bytesOf(dtype, shape))),
+      ),
+  };
+}
+
+/** The tensors of a file under its own names. */
+export const ggufCheckpoint = (file: GgufFile): Checkpoint =>
+  checkpointOf(file, new Map([...file.tensors].map(([key, t]) => [key, sourceOf(inFile(file, t))])));
+
+/** A vector as numbers. */
+export const numbersOf = async (file: GgufFile, tensor: GgufTensor): Promise<number[]> => {
+  if (sizeOf(tensor.shape) > 1 << 16) throw new ShapeError(`numbersOf: [${tensor.shape}] is no short vector`);
+  return [...(await dequantized(inFile(file, tensor))).data];
+};
