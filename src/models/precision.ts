@@ -4,11 +4,12 @@ import { isQuantizedPrecision, type Precision, type QuantizedPrecision } from ".
 import { Linear } from "../nn/layers.ts";
 import { type Module, modules, parameters } from "../nn/module.ts";
 import { Int8Linear, type QuantizationSpec, QuantizedLinear, replaceLinears } from "../nn/quantized.ts";
-import type { LazyTensor, TensorSource } from "../runtime/runtime.ts";
+import type { TensorSource } from "../runtime/runtime.ts";
 import { castSource } from "../weights/cast.ts";
 import { firstOf } from "../weights/checkpoint.ts";
 import { quantizeBlocks } from "../weights/quantize.ts";
 import { quantizeChannels } from "../weights/quantize-channels.ts";
+import { inParts } from "./in-parts.ts";
 
 /** What "w8" and "w4" mean: 8 bits in blocks of 128, 4 bits in blocks of 32. */
 export const QUANTIZATION: { readonly [P in "w8" | "w4"]: QuantizationSpec } = {
@@ -54,6 +55,8 @@ export function quantizeTree(model: Module, precision: QuantizedPrecision): void
   replaceLinears(model, make, isQuantized);
 }
 
+const PARTS = ["codes", "scales"] as const;
+
 /** A quantised weight's parts. */
 interface Quantized {
   readonly codes: HostTensor;
@@ -78,35 +81,11 @@ function quantize(
   for (const [path] of linears) {
     const key = `${path}.weight`;
     const source = weights.get(key)!;
-    const made = inParts(async () => quantizeWeight(await read(source), key, precision));
+    const made = inParts(PARTS, async () => quantizeWeight(await read(source), key, precision));
     weights.delete(key);
-    for (const part of ["codes", "scales"] as const) {
+    for (const part of PARTS) {
       const { dtype, shape } = tree.get(`${key}.${part}`)!;
       weights.set(`${key}.${part}`, { dtype, shape, load: () => made(part) });
     }
   }
-}
-
-type Part = "codes" | "scales";
-
-/**
- * Hands out the parts of a quantised weight. They are made together when one is asked for, and the other is held for
- * whoever asks for it next, then let go: loading both, one after the other, quantises once and keeps nothing.
- */
-function inParts(make: () => Promise<Quantized>): (part: Part) => ReturnType<LazyTensor["load"]> {
-  const held = new Map<Part, Promise<HostTensor>>();
-  return async (part) => {
-    const waiting = held.get(part);
-    if (waiting !== undefined) {
-      held.delete(part);
-      return waiting;
-    }
-    const made = make();
-    const other = part === "codes" ? "scales" : "codes";
-    const rest: Promise<HostTensor> = made.then((q) => q[other]);
-    held.set(other, rest);
-    // A failure is told to whoever asked; the next one tries again.
-    rest.catch(() => held.get(other) === rest && held.delete(other));
-    return (await made)[part];
-  };
 }

@@ -1,5 +1,5 @@
 import { Param, paramTensor, type Tensor } from "../graph/tensor.ts";
-import { add, matmulInt8, matmulNBits } from "../ops/index.ts";
+import { add, matmulInt8, matmulNBits, matmulOffsetBlocks } from "../ops/index.ts";
 import { Linear, value } from "./layers.ts";
 import { Module, transform } from "./module.ts";
 
@@ -7,9 +7,11 @@ import { Module, transform } from "./module.ts";
 export interface QuantizationSpec {
   readonly bits: 4 | 8;
   readonly blockSize: number;
+  /** Whether every block has a number that is added to its weights; default false. */
+  readonly offsets?: boolean;
 }
 
-/** A linear layer whose weight is block-quantised, symmetric; it keeps the keys of the layer it stands for. */
+/** A linear layer whose weight is block-quantised, symmetric or with offsets; it keeps the keys of the layer it stands for. */
 export class QuantizedLinear extends Module {
   readonly weight: QuantizedWeight;
   readonly bias: Param | undefined;
@@ -27,25 +29,29 @@ export class QuantizedLinear extends Module {
 
   forward(x: Tensor): Tensor {
     const { inFeatures: K, outFeatures: N } = this.linear;
-    const y = matmulNBits(x, paramTensor(this.weight.codes), paramTensor(this.weight.scales), {
-      K,
-      N,
-      ...this.spec,
-    });
+    const { bits, blockSize } = this.spec;
+    const [codes, scales] = [paramTensor(this.weight.codes), paramTensor(this.weight.scales)];
+    const offsets = this.weight.offsets && paramTensor(this.weight.offsets);
+    const attrs = { K, N, bits, blockSize };
+    const y = offsets
+      ? matmulOffsetBlocks(x, codes, scales, offsets, attrs)
+      : matmulNBits(x, codes, scales, attrs);
     return this.bias ? add(y, value(this.bias)) : y;
   }
 }
 
-/** Codes u8 [N, blocks, blockSize·bits/8] and scales f32 [N, blocks], as MatMulNBits reads them. */
+/** Codes u8 [N, blocks, blockSize·bits/8] and scales f32 [N, blocks], as MatMulNBits reads them; offsets as scales. */
 class QuantizedWeight extends Module {
   readonly codes: Param;
   readonly scales: Param;
+  readonly offsets: Param | undefined;
 
-  constructor(N: number, K: number, { bits, blockSize }: QuantizationSpec) {
+  constructor(N: number, K: number, { bits, blockSize, offsets }: QuantizationSpec) {
     super();
     const blocks = Math.ceil(K / blockSize);
     this.codes = new Param([N, blocks, (blockSize * bits) / 8], { kind: "zeros" }, "u8");
     this.scales = new Param([N, blocks], { kind: "zeros" });
+    this.offsets = offsets ? new Param([N, blocks], { kind: "zeros" }) : undefined;
   }
 }
 

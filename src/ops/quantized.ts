@@ -3,6 +3,10 @@ import { ShapeError } from "../core/errors.ts";
 import { defineOp, type Op } from "../graph/op.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import * as draw from "./draw.ts";
+import { add } from "./elementwise.ts";
+import { matmul } from "./matmul.ts";
+import { sum } from "./reduce.ts";
+import { reshape } from "./shape.ts";
 
 interface MatMulNBitsAttrs {
   readonly K: number;
@@ -47,6 +51,29 @@ export const matmulNBits: Op<[x: Tensor, codes: Tensor, scales: Tensor], MatMulN
     }));
   },
 });
+
+/**
+ * x·Wᵀ for a block-quantised weight with offsets f32 [N, blocks], which are added to every weight of their block:
+ * {@link matmulNBits}, and the sums of x over its blocks times the offsets, in f32. The operator's own zero points
+ * would be an approximation as u8; as floats it unpacks the weight at every call, and refuses them at 8 bits. Throws a
+ * ShapeError when K is not whole blocks.
+ */
+export function matmulOffsetBlocks(
+  x: Tensor,
+  codes: Tensor,
+  scales: Tensor,
+  offsets: Tensor,
+  attrs: MatMulNBitsAttrs,
+): Tensor {
+  const blocks = attrs.K / attrs.blockSize;
+  if (!Number.isInteger(blocks) || `${offsets.shape}` !== `${[attrs.N, blocks]}`)
+    throw new ShapeError(
+      `matmulOffsetBlocks: offsets must be [${attrs.N}, ${blocks}] for K ${attrs.K} in whole blocks, found [${offsets.shape}]`,
+    );
+  const byBlock = reshape(x, [...x.shape.slice(0, -1), blocks, attrs.blockSize]);
+  const sums = sum(byBlock, { axes: [-1] });
+  return add(matmulNBits(x, codes, scales, attrs), matmul(sums, offsets, { transB: true }));
+}
 
 /** Codes of activations are u8 around this, which stands for 0. */
 const ZERO_POINT = 128;
