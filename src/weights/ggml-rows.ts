@@ -1,5 +1,5 @@
 import { bytesOf, fromBytes, type HostTensor, rawBytes, sizeOf } from "../core/array.ts";
-import { ShapeError } from "../core/errors.ts";
+import { CheckpointError } from "../core/errors.ts";
 import type { LazyTensor, TensorSource } from "../runtime/runtime.ts";
 import { type Checkpoint, loadSource } from "./checkpoint.ts";
 import { dequantizeGgml, repackGgml } from "./ggml-repack.ts";
@@ -30,6 +30,7 @@ export interface BlockTensor extends LazyTensor {
 export const isBlockTensor = (source: TensorSource): source is BlockTensor => "repack" in source;
 
 const F32 = GGML_TYPES.get(0)!;
+const MAX_TABLE = 1 << 16;
 
 /** A tensor of a file, under a shape of the same size if one is given. */
 export const inFile = (
@@ -52,13 +53,13 @@ export function unstack(tensor: GgufTensor): GgufTensor[] {
 
 /**
  * One tensor of rows of `parts` (equal in all sizes but the first): `order` names them by their number in the parts
- * joined. Parts of different types are dequantised to f32. Throws a ShapeError for parts that do not fit.
+ * joined. Parts of different types are dequantised to f32. Throws a CheckpointError for parts that do not fit.
  */
 export function pickRows(parts: readonly GgmlTensor[], order: readonly number[]): GgmlTensor {
   const rowShape = parts[0]!.shape.slice(1);
   const rows = parts.reduce((n, p) => n + p.shape[0]!, 0);
   if (parts.some((p) => p.shape.slice(1).join() !== rowShape.join()) || order.some((r) => !(r < rows)))
-    throw new ShapeError(
+    throw new CheckpointError(
       `pickRows: no ${order.length} rows in ${parts.map((p) => `[${p.shape}]`).join(" and ")}`,
     );
   const type = parts.every((p) => p.type === parts[0]!.type) ? parts[0]!.type : F32;
@@ -140,8 +141,11 @@ export function checkpointOf(file: GgufFile, tensors: ReadonlyMap<string, Tensor
 export const ggufCheckpoint = (file: GgufFile): Checkpoint =>
   checkpointOf(file, new Map([...file.tensors].map(([key, t]) => [key, sourceOf(inFile(file, t))])));
 
-/** A vector as numbers. */
+/** A vector as numbers. Throws a CheckpointError for what is too long to be a table. */
 export const numbersOf = async (file: GgufFile, tensor: GgufTensor): Promise<number[]> => {
-  if (sizeOf(tensor.shape) > 1 << 16) throw new ShapeError(`numbersOf: [${tensor.shape}] is no short vector`);
+  if (sizeOf(tensor.shape) > MAX_TABLE)
+    throw new CheckpointError(
+      `${file.name}: a table of [${tensor.shape}] numbers, at most ${MAX_TABLE} are expected; the file is damaged`,
+    );
   return [...(await dequantized(inFile(file, tensor))).data];
 };

@@ -282,6 +282,38 @@ describe("a file that contradicts itself is refused:", () => {
     );
   });
 
+  test("layers that are not there, and rows of another width", async () => {
+    await refused(set("llama.block_count", 3), /says 3 layers, its tensors are of others/);
+    await refused(set("llama.block_count", 1), /says 1 layers, its tensors are of others/);
+    const file = await model("internlm2");
+    const key = file.tensors.get("blk.0.attn_k.weight")!;
+    const tensors = new Map([...file.tensors, ["blk.0.attn_k.weight", { ...key, shape: [8, 8] }] as const]);
+    await expect(ggufText({ ...file, tensors })).rejects.toThrow(/no 32 rows in \[16,16\] and \[8,8\]/);
+  });
+
+  test("a vision part whose sizes cannot be", async () => {
+    const file = await model("mmproj");
+    const of = (entry: [string, unknown]) => () =>
+      ggufVision({ ...file, metadata: new Map([...file.metadata, entry as [string, never]]) });
+    expect(of(["clip.vision.embedding_length", 6])).toThrow(/v.class_embd must have 6 numbers/);
+    expect(of(["clip.vision.block_count", 1])).toThrow(/says 1 layers/);
+    expect(of(["clip.vision.projector.scale_factor", 0])).toThrow(/scale_factor must be above 0/);
+    expect(of(["clip.projector_type", 5])).toThrow(/clip.projector_type as a text, found 5/);
+    expect(of(["clip.projector_type", "ldp"])).toThrow(/found "clip" with projector "ldp"/);
+  });
+
+  test("experts that are not alike, and a table as large as a weight", async () => {
+    const file = await model("gpt-oss");
+    const up = file.tensors.get("blk.0.ffn_up_exps.weight")!;
+    const odd = new Map([...file.tensors, ["blk.0.ffn_up_exps.weight", { ...up, shape: [18, 8] }] as const]);
+    await expect(ggufText({ ...file, tensors: odd })).rejects.toThrow(
+      /must be made of equal tensors of rank 3/,
+    );
+    const large = { ...up, shape: [1 << 17] };
+    const tables = new Map([...file.tensors, ["rope_freqs.weight", large] as const]);
+    await expect(ggufText({ ...file, tensors: tables })).rejects.toThrow(/a table of \[131072\] numbers/);
+  });
+
   test("another architecture, and another scaling of its rotary embedding", async () => {
     await refused(set("general.architecture", "mamba"), /"mamba", expected a language model/);
     await refused(set("llama.rope.freq_base", 10000), /are not those of Llama 3.1/);

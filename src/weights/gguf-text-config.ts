@@ -52,6 +52,10 @@ export async function readTextConfig(
     throw new CheckpointError(
       `${file.name}: its metadata says ${heads} heads in ${groups} groups of ${head_dim} numbers each; the file is damaged`,
     );
+  const layers = fields.int("block_count");
+  const hasLayer = (i: number) => file.tensors.has(`blk.${i}.attn_norm.weight`);
+  if (layers === 0 || !hasLayer(layers - 1) || hasLayer(layers))
+    throw new CheckpointError(`${file.name}: its metadata says ${layers} layers, its tensors are of others`);
   const original = fields.optionalInt("rope.scaling.original_context_length");
   return {
     architectures: [architecture.className],
@@ -59,7 +63,7 @@ export async function readTextConfig(
     vocab_size,
     hidden_size,
     intermediate_size: fields.optionalInt("feed_forward_length") ?? fields.int("expert_feed_forward_length"),
-    num_hidden_layers: fields.int("block_count"),
+    num_hidden_layers: layers,
     num_attention_heads: heads,
     num_key_value_heads: groups,
     head_dim,
@@ -171,16 +175,16 @@ function llama3Scaling(
   head_dim: number,
   factors: readonly number[],
 ): RopeScaling {
-  const factor = Math.max(...factors);
+  const factor = factors.reduce((a, b) => Math.max(a, b));
   const theta = fields.optionalFloat("rope.freq_base") ?? DEFAULT_THETA;
   const { low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: length } = LLAMA3;
-  const wanted = Array.from({ length: head_dim / 2 }, (_, i) => {
+  const wanted = Array.from(factors, (_, i) => {
     const turns = length / (2 * Math.PI * theta ** ((2 * i) / head_dim));
     const smooth = Math.min(1, Math.max(0, (turns - low) / (high - low)));
     return 1 / ((1 - smooth) / factor + smooth);
   });
   const fits =
-    wanted.length === factors.length && wanted.every((w, i) => Math.abs(w / factors[i]! - 1) < 1e-3);
+    factors.length === head_dim / 2 && wanted.every((w, i) => Math.abs(w / factors[i]! - 1) < 1e-3);
   if (!fits)
     throw new CheckpointError(
       `${file.name}: the factors in rope_freqs.weight are not those of Llama 3.1; other tables cannot be read`,

@@ -75,6 +75,11 @@ function readConfig(file: GgufFile): GgufVisionConfig {
     throw new CheckpointError(
       `${file.name}: v.class_embd must have ${hidden_size} numbers; the file is damaged`,
     );
+  const hasLayer = (i: number) => file.tensors.has(`v.blk.${i}.ln1.weight`);
+  if (num_hidden_layers === 0 || !hasLayer(num_hidden_layers - 1) || hasLayer(num_hidden_layers))
+    throw new CheckpointError(
+      `${file.name}: its metadata says ${num_hidden_layers} layers, its tensors are of others`,
+    );
   const image = vision.int("image_size");
   const scale = vision.int("projector.scale_factor");
   if (scale < 1)

@@ -163,6 +163,8 @@ describe("a header is refused that", () => {
     await refused(of({ ...TENSOR, offset: 2 ** 40 }), /a ends at byte \d+, the file at/);
     await refused(of({ ...TENSOR, dims: [2 ** 31, 2 ** 31, 2 ** 31] }), /too many or too large/);
     await refused(of({ ...TENSOR, dims: [1, 1, 1, 1, 1] }), /too many or too large/);
+    await refused(of({ ...TENSOR, dims: [2 ** 32, 0] }), /hold nothing/);
+    await refused(of({ ...TENSOR, dims: [] }), /hold nothing/);
     await refused(of(TENSOR, TENSOR), /a is given twice/);
     await refused(of(TENSOR, { ...TENSOR, name: "b" }), /b overlaps the tensor before it/);
     await refused(of({ ...TENSOR, name: "" }), /a tensor's name has 0 characters/);

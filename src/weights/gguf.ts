@@ -142,6 +142,7 @@ function checkTensor(
   const shape = sizes.map(Number).reverse();
   const count = checkedProduct([...shape, type.bytes]);
   if (shape.length > MAX_RANK || count === undefined) return `its sizes [${sizes}] are too many or too large`;
+  if (shape.length === 0 || count === 0) return `its sizes [${sizes}] hold nothing`;
   if ((shape[shape.length - 1] ?? 1) % type.blockSize !== 0)
     return `its rows of ${shape[shape.length - 1]} weights are no whole blocks of ${type.name} (${type.blockSize} weights)`;
   const begin = dataStart + Number(offset);
