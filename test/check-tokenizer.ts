@@ -4,7 +4,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { parseSentencePieceModel } from "../src/text/sentencepiece-model.ts";
-import { SentencePieceTokenizer } from "../src/text/sentencepiece-tokenizer.ts";
+import { sentencePieceTokenizer } from "../src/text/sentencepiece-tokenizer.ts";
 
 interface Cases {
   readonly add_bos: boolean;
@@ -17,7 +17,7 @@ if (modelPath === undefined || casesPath === undefined) {
   console.error("usage: npx tsx test/check-tokenizer.ts tokenizer.model CASES.json");
   process.exit(2);
 }
-const tokenizer = new SentencePieceTokenizer(parseSentencePieceModel(await readFile(modelPath), modelPath));
+const tokenizer = sentencePieceTokenizer(parseSentencePieceModel(await readFile(modelPath), modelPath));
 const { add_bos, add_eos, cases } = JSON.parse(await readFile(casesPath, "utf8")) as Cases;
 let different = 0;
 for (const { text, ids } of cases) {

@@ -2,8 +2,8 @@ import { PairHeap } from "./pair-heap.ts";
 
 /** What merging needs to know of a vocabulary. */
 export interface MergeTable {
-  /** The id of the piece `text.slice(start, end)`, -1 when it is none. */
-  lookup(text: string, start: number, end: number): number;
+  /** What joining the symbols [start, middle) and [middle, end) of `text` gives: an id, -1 when they do not join. */
+  lookup(text: string, start: number, middle: number, end: number): number;
   /** id -> priority; the lowest merges first. */
   readonly rank: Uint32Array;
   /** Pieces that serve merging but must not be output. */
@@ -86,7 +86,7 @@ export class BpeMerge {
     const right = this.#next[left]!;
     this.#candidate[left] = -1;
     if (right >= count || frozen[left] || frozen[right]) return;
-    const id = this.table.lookup(this.text, starts[left]!, this.#end(right));
+    const id = this.table.lookup(this.text, starts[left]!, starts[right]!, this.#end(right));
     if (id < 0) return;
     this.#candidate[left] = id;
     this.#heap.push(this.table.rank[id]!, left);

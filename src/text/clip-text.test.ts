@@ -3,9 +3,9 @@ import { UsageError } from "../core/errors.ts";
 import { MAX_TEXT_TOKENS } from "../core/text-limit.ts";
 import { trainBpe } from "./bpe-trainer.ts";
 import { encodeForInternVLC, TEXT_PREFIX } from "./clip-text.ts";
-import { SentencePieceTokenizer } from "./sentencepiece-tokenizer.ts";
+import { sentencePieceTokenizer } from "./sentencepiece-tokenizer.ts";
 
-const tokenizer = new SentencePieceTokenizer(
+const tokenizer = sentencePieceTokenizer(
   trainBpe([["summarize:a photo of a cat summarize: summarize:", 3]], { vocabSize: 320 }),
 );
 const rows = ({ ids }: { ids: { shape: readonly number[]; data: BigInt64Array } }) =>

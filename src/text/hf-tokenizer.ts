@@ -1,20 +1,29 @@
-import { Tokenizer as Tokenizers } from "@huggingface/tokenizers";
 import { z } from "zod";
-import { CheckpointError, messageOf, UsageError } from "../core/errors.ts";
-import type { EncodeOptions, Tokenizer } from "./tokenizer.ts";
-import { MAX_ID, parseTokenizerConfig } from "./tokenizer-config.ts";
-import { withEnds } from "./tokenizer-ends.ts";
+import { CheckpointError } from "../core/errors.ts";
+import { ComposedTokenizer } from "./composed-tokenizer.ts";
+import { type HfModel, hfVocabulary } from "./hf-vocabulary.ts";
+import type { Tokenizer } from "./tokenizer.ts";
+import {
+  AddedTokenList,
+  addedEnds,
+  addedToken,
+  collectAddedTokens,
+  MAX_ID,
+  parseTokenizerConfig,
+  type TokenizerConfig,
+} from "./tokenizer-config.ts";
 
 const Id = z.number().int().min(0).max(MAX_ID);
 
 /** As much of `tokenizer.json` as must be true before the library may see it. */
 const TokenizerFile = z.looseObject({
-  added_tokens: z.array(z.looseObject({ id: Id, content: z.string() })).default([]),
+  added_tokens: AddedTokenList.default([]),
   model: z.looseObject({
     // Files of before 2020 leave it out. For a type it does not know the library would guess.
     type: z.enum(["BPE", "Unigram", "WordPiece"]).optional(),
     // A list of [piece, score] for unigram models.
     vocab: z.union([z.record(z.string(), Id), z.array(z.unknown()).max(MAX_ID)]),
+    merges: z.array(z.union([z.string(), z.array(z.string())])).max(MAX_ID).optional(),
   }),
   normalizer: z.unknown().default(null),
   pre_tokenizer: z.unknown().default(null),
@@ -22,88 +31,86 @@ const TokenizerFile = z.looseObject({
   decoder: z.unknown().default(null),
 });
 
-/** The part of the library's class that is used; its own type declarations do not resolve under `nodenext`. */
-interface LibraryTokenizer {
-  encode(text: string, options: { add_special_tokens: boolean }): { ids: number[]; tokens: string[] };
-  decode(
-    ids: number[],
-    options: { skip_special_tokens: boolean; clean_up_tokenization_spaces: boolean },
-  ): string;
-  token_to_id(token: string): number | undefined;
-  id_to_token(id: number): string | undefined;
-  get_vocab(withAddedTokens: boolean): Map<string, number>;
+export interface HfTokenizerOptions {
+  /** A checked `tokenizer_config.json`. */
+  readonly config?: TokenizerConfig;
+  /** A parsed `added_tokens.json`: more added tokens, by spelling. */
+  readonly addedTokens?: Readonly<Record<string, number>>;
+  /** Begins messages: the file's path. */
+  readonly where?: string;
 }
 
 /**
- * A `tokenizer.json` (any algorithm that `@huggingface/tokenizers` knows) behind the Tokenizer interface. Works in
- * browsers too. BOS and EOS come from `encode`'s options alone: the file's own template for them is not applied.
+ * A `tokenizer.json`: byte-level BPE (Qwen, Llama-3, gpt-oss) and SentencePiece's BPE in this form are encoded here,
+ * other algorithms by `@huggingface/tokenizers`. The same ids as huggingface/tokenizers 0.23 in Python (see
+ * `test/check-tokenizer.ts`). BOS and EOS come from `encode`'s options alone: the file's template only says whether the
+ * published tokenizer adds them.
+ *
+ * `tokenizerJson` is the parsed file, untrusted. Throws CheckpointError for a tokenizer that cannot be used.
  */
-export class HfTokenizer implements Tokenizer {
-  readonly #tokenizers: LibraryTokenizer;
-  readonly vocabSize: number;
-  readonly bosId: number | undefined;
-  readonly eosId: number | undefined;
-  readonly padId: number | undefined;
-
-  /**
-   * `tokenizerJson` and `configJson` are the parsed files, untrusted. Throws CheckpointError when the library cannot use
-   * them, ConfigError for a wrong tokenizer_config.json; `where` begins the message: the file's path.
-   */
-  constructor(tokenizerJson: unknown, configJson: unknown = {}, where = "tokenizer.json") {
-    const config = parseTokenizerConfig(configJson);
-    const file = TokenizerFile.safeParse(tokenizerJson);
-    if (!file.success) {
-      const problems = file.error.issues
-        .slice(0, 5)
-        .map((i) => `${i.path.join(".") || "file"}: ${i.message}`);
-      throw new CheckpointError(`${where}: not a tokenizer.json: ${problems.join("; ")}`);
-    }
-    const { bos_token, eos_token, pad_token, unk_token } = config;
-    try {
-      this.#tokenizers = new Tokenizers(file.data, config) as LibraryTokenizer;
-    } catch (cause) {
-      throw new CheckpointError(`${where}: this tokenizer is not supported: ${messageOf(cause)}`, { cause });
-    }
-    let highest = -1;
-    for (const id of this.#tokenizers.get_vocab(true).values()) highest = Math.max(highest, id);
-    this.vocabSize = highest + 1;
-    const idOf = (piece: string | undefined) => (piece === undefined ? undefined : this.tokenToId(piece));
-    this.bosId = idOf(bos_token);
-    this.eosId = idOf(eos_token);
-    this.padId = idOf(pad_token);
-    this.#checkNamed({ bos_token, eos_token, pad_token, unk_token }, where);
+export function hfTokenizer(
+  tokenizerJson: unknown,
+  { config = parseTokenizerConfig({}), addedTokens = {}, where = "tokenizer.json" }: HfTokenizerOptions = {},
+): Tokenizer {
+  const file = TokenizerFile.safeParse(tokenizerJson);
+  if (!file.success) {
+    const problems = file.error.issues.slice(0, 5).map((i) => `${i.path.join(".") || "file"}: ${i.message}`);
+    throw new CheckpointError(`${where}: not a tokenizer.json: ${problems.join("; ")}`);
   }
+  const own = file.data.added_tokens.map((entry) => addedToken(entry.id, entry));
+  const added = collectAddedTokens(own, config, addedTokens, where);
+  const model: HfModel = { ...file.data, config, added };
+  const template = templateEnds(file.data.post_processor);
+  const ends = {
+    bos: config.bos_token ?? template?.before,
+    eos: config.eos_token ?? template?.after,
+    pad: config.pad_token,
+  };
+  const tokenizer = new ComposedTokenizer(
+    hfVocabulary(model, where),
+    added,
+    {
+      ...ends,
+      ...addedEnds(
+        config,
+        template && {
+          bos: template.before !== undefined && template.before === ends.bos,
+          eos: template.after !== undefined && template.after === ends.eos,
+        },
+      ),
+    },
+    where,
+  );
+  checkNamed(tokenizer, config, where);
+  return tokenizer;
+}
 
-  tokenToId(piece: string): number | undefined {
-    return this.#tokenizers.token_to_id(piece);
-  }
+const SpecialStep = z.looseObject({ SpecialToken: z.looseObject({ id: z.string() }) });
+const Template = z.looseObject({ type: z.literal("TemplateProcessing"), single: z.array(z.unknown()) });
+const Processors = z.looseObject({ type: z.literal("Sequence"), processors: z.array(z.unknown()) });
 
-  encode(text: string, options: EncodeOptions = {}): number[] {
-    const wellFormed = text.replace(/\p{Surrogate}/gu, "\ufffd");
-    const { ids, tokens } = this.#tokenizers.encode(wellFormed, { add_special_tokens: false });
-    const unknown = ids.findIndex((id) => !Number.isInteger(id));
-    if (unknown >= 0)
-      throw new UsageError(
-        `encode: ${JSON.stringify(tokens[unknown])} is not in the vocabulary, and this tokenizer has no unknown piece`,
-      );
-    return withEnds(this, ids, options);
+/** The token right before and right after a text in the file's template; undefined when there is no template. */
+function templateEnds(
+  json: unknown,
+): { readonly before: string | undefined; readonly after: string | undefined } | undefined {
+  const sequence = Processors.safeParse(json);
+  for (const processor of sequence.success ? sequence.data.processors : [json]) {
+    const template = Template.safeParse(processor);
+    if (!template.success) continue;
+    const steps = template.data.single.map((step) => SpecialStep.safeParse(step).data?.SpecialToken.id);
+    const text = steps.indexOf(undefined);
+    if (text >= 0) return { before: steps[text - 1], after: steps[text + 1] };
   }
+  return undefined;
+}
 
-  decode(ids: ArrayLike<number>): string {
-    const list = Array.from(ids);
-    const outside = list.find((id) => this.#tokenizers.id_to_token(id) === undefined);
-    if (outside !== undefined)
-      throw new UsageError(`decode: id ${outside} is outside the vocabulary of ${this.vocabSize} pieces`);
-    if (list.length === 0) return "";
-    // The library's default tidies spaces before punctuation, which no InternVL tokenizer asks for.
-    return this.#tokenizers.decode(list, { skip_special_tokens: true, clean_up_tokenization_spaces: false });
-  }
-
-  #checkNamed(named: Readonly<Record<string, string | undefined>>, where: string): void {
-    const missing = Object.entries(named).filter(([, piece]) => piece && this.tokenToId(piece) === undefined);
-    if (missing.length > 0)
-      throw new CheckpointError(
-        `${where}: the vocabulary lacks ${missing.map(([k, piece]) => `${k} ${JSON.stringify(piece)}`).join(", ")}, named in tokenizer_config.json; do both files come from one model?`,
-      );
-  }
+function checkNamed(tokenizer: Tokenizer, config: TokenizerConfig, where: string): void {
+  const { bos_token, eos_token, pad_token, unk_token } = config;
+  const missing = Object.entries({ bos_token, eos_token, pad_token, unk_token }).filter(
+    ([, token]) => token && tokenizer.idOf(token) === undefined,
+  );
+  if (missing.length > 0)
+    throw new CheckpointError(
+      `${where}: the vocabulary lacks ${missing.map(([k, token]) => `${k} ${JSON.stringify(token)}`).join(", ")}, named in tokenizer_config.json; do both files come from one model?`,
+    );
 }

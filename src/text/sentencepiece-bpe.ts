@@ -1,7 +1,7 @@
 import { UsageError } from "../core/errors.ts";
 import { BpeMerge, type MergeTable, type Symbols } from "./bpe-merge.ts";
 import { bytePieces, type SentencePieceModel, SPACE } from "./sentencepiece-model.ts";
-import { decodeUtf8 } from "./utf8.ts";
+import { type PieceText, PieceStream } from "./stream-decoder.ts";
 
 const utf8 = new TextEncoder();
 
@@ -20,7 +20,7 @@ const OVER_WORDS = new RegExp(`[^${SPACE}]${SPACE}`);
  * with the identity normaliser. Neighbouring symbols are merged while their concatenation is a piece: the highest score
  * first, the leftmost among equal scores. Time O(n log n) in the text's length; the ids of short words are kept.
  *
- * Control pieces (`<s>`, …) are never recognised inside a text here: see SentencePieceTokenizer.
+ * Control pieces (`<s>`, …) are never recognised inside a text here: see `sentencePieceTokenizer`.
  */
 export class SentencePieceBpe {
   /** Normal, user-defined and unused pieces: what merging may produce. */
@@ -53,7 +53,7 @@ export class SentencePieceBpe {
     const rankOf = new Map(scores.map((score, rank) => [score, rank]));
     const longest = pieces.reduce((n, p) => Math.max(n, p.piece.length), 0);
     this.#table = {
-      lookup: (text, start, end) =>
+      lookup: (text, start, _, end) =>
         end - start > longest ? -1 : (this.#pieces.get(text.slice(start, end)) ?? -1),
       rank: Uint32Array.from(pieces, (p) => rankOf.get(p.score)!),
       unused,
@@ -107,34 +107,28 @@ export class SentencePieceBpe {
 
   /** The text of ids. Control pieces vanish; bytes that are not UTF-8 become U+FFFD. Throws UsageError for an unknown id. */
   decode(ids: ArrayLike<number>): string {
-    const { pieces, addDummyPrefix, removeExtraWhitespaces, unkSurface } = this.model;
+    const stream = this.stream();
     const parts: string[] = [];
-    let bytes: number[] = [];
-    // The space that encoding put before the text is taken off again.
-    let atStart = addDummyPrefix || removeExtraWhitespaces;
-    const add = (part: string) => {
-      if (part === "") return;
-      parts.push(part);
-      atStart = false;
-    };
-    for (let i = 0; i < ids.length; i++) {
-      const entry = pieces[ids[i]!];
-      if (entry === undefined)
-        throw new UsageError(`decode: id ${ids[i]} is outside the vocabulary of ${pieces.length} pieces`);
-      if (entry.type === "byte") {
-        bytes.push(Number.parseInt(entry.piece.slice(3, 5), 16));
-        continue;
-      }
-      add(decodeUtf8(bytes));
-      bytes = [];
-      if (entry.type === "control") continue;
-      const strip = atStart && entry.piece.startsWith(SPACE);
-      // A model that removes extra whitespace has no leading space at all, any other lost exactly one.
-      if (strip && !removeExtraWhitespaces) atStart = false;
-      add(entry.type === "unknown" ? unkSurface : entry.piece.slice(strip ? 1 : 0).replaceAll(SPACE, " "));
-    }
-    add(decodeUtf8(bytes));
-    return parts.join("");
+    for (let i = 0; i < ids.length; i++) parts.push(stream.token(ids[i]!));
+    return parts.join("") + stream.end();
+  }
+
+  /** Decodes ids one by one. `afterAdded`: encoding puts the model's dummy space after an added token too. */
+  stream({ afterAdded = true }: { readonly afterAdded?: boolean } = {}): PieceStream {
+    const { addDummyPrefix, removeExtraWhitespaces } = this.model;
+    // A model that removes extra whitespace has no leading space at all, any other lost exactly one.
+    const leadingSpace = removeExtraWhitespaces ? "drop-all" : addDummyPrefix ? "drop-one" : "keep";
+    return new PieceStream((id) => this.#textOf(id), { leadingSpace, afterAdded });
+  }
+
+  #textOf(id: number): PieceText {
+    const { pieces, unkSurface } = this.model;
+    const entry = pieces[id];
+    if (entry === undefined)
+      throw new UsageError(`decode: id ${id} is outside the vocabulary of ${pieces.length} pieces`);
+    if (entry.type === "byte") return Number.parseInt(entry.piece.slice(3, 5), 16);
+    if (entry.type === "control") return "";
+    return entry.type === "unknown" ? unkSurface : entry.piece;
   }
 
   #normalize(text: string, dummyPrefix: boolean): string {

@@ -1,85 +1,88 @@
+import type { AddedToken } from "./added-tokens.ts";
+import { ComposedTokenizer, type Ends, type Vocabulary } from "./composed-tokenizer.ts";
 import { SentencePieceBpe } from "./sentencepiece-bpe.ts";
 import type { SentencePieceModel } from "./sentencepiece-model.ts";
-import type { EncodeOptions, Tokenizer } from "./tokenizer.ts";
-import { withEnds } from "./tokenizer-ends.ts";
-
-/** A piece that is recognised by its literal spelling, before any merging. */
-export interface SpecialPiece {
-  readonly id: number;
-  /** Whitespace before or after it is dropped. */
-  readonly lstrip?: boolean;
-  readonly rstrip?: boolean;
-}
+import type { Tokenizer } from "./tokenizer.ts";
 
 export interface SentencePieceTokenizerOptions {
-  /** Special pieces by spelling, beside the model's unknown and control pieces; ids may lie beyond the model's. */
-  readonly special?: ReadonlyMap<string, SpecialPiece>;
-  /** BOS, EOS and padding by spelling; default: the model's own, if it has them. */
-  readonly bosPiece?: string;
-  readonly eosPiece?: string;
-  readonly padPiece?: string;
+  /** Added tokens beside the model's unknown and control pieces; their ids may lie beyond the model's or replace a piece. */
+  readonly added?: readonly AddedToken[];
+  /** Default: the model's own BOS, EOS and padding, if it has them, and none put around a text. */
+  readonly ends?: { readonly [K in keyof Ends]?: Ends[K] | undefined };
   /**
-   * Whether the text after a special piece begins with the model's dummy space as the text itself does: `true` is the
+   * Whether the text after an added token begins with the model's dummy space as the text itself does: `true` is the
    * published behaviour (`legacy`) and the default.
    */
-  readonly prefixAfterSpecial?: boolean;
+  readonly prefixAfterAdded?: boolean;
+  /** Begins messages. Default `tokenizer.model`. */
+  readonly where?: string;
 }
 
-/** A `tokenizer.model` behind the Tokenizer interface: SentencePiece's BPE plus special pieces inside the text. */
-export class SentencePieceTokenizer implements Tokenizer {
-  readonly #bpe: SentencePieceBpe;
-  readonly #special: ReadonlyMap<string, SpecialPiece>;
-  readonly #specialIds: ReadonlySet<number>;
-  readonly #pattern: RegExp;
-  readonly #prefixAfterSpecial: boolean;
-  readonly vocabSize: number;
-  readonly bosId: number | undefined;
-  readonly eosId: number | undefined;
-  readonly padId: number | undefined;
+/**
+ * A SentencePiece model with added tokens in the text, as the Python ("slow") tokenizers of the published repositories
+ * do it, with which the models were trained: the text between added tokens is encoded piece by piece.
+ *
+ * - `LlamaTokenizer` with `legacy: true` (its default) encodes every piece as a text of its own: each gets the model's
+ *   dummy space. With `legacy: false` (Phi-3) only a text that begins with no added token gets one.
+ * - InternLM2's own class encodes every piece as a text of its own too; its model has no dummy space.
+ * - Yi-Hermes is a LLaMA tokenizer that adds no BOS. The model file and the configuration say all of this.
+ *
+ * Decoding takes the dummy space off again where encoding put it, so that a text is what it was.
+ *
+ * DIFFERS: the Python classes put spaces around added tokens when they decode; nothing is put here, so that
+ * `<ref>cat</ref>` stays what the model wrote. `sentencepiece-tokenizer.test.ts` pins it.
+ */
+export function sentencePieceTokenizer(
+  model: SentencePieceModel,
+  { added = [], ends = {}, prefixAfterAdded = true, where = "tokenizer.model" }: SentencePieceTokenizerOptions = {},
+): Tokenizer {
+  const taken = new Set(added.map((token) => token.id));
+  const named = new Set(added.map((token) => token.content));
+  const flags = { special: true, lstrip: false, rstrip: false, singleWord: false, normalized: false };
+  const own = model.pieces.flatMap(({ piece, type }, id) =>
+    (type === "unknown" || type === "control") && !taken.has(id) && !named.has(piece)
+      ? [{ content: piece, id, ...flags }]
+      : [],
+  );
+  return new ComposedTokenizer(
+    new SentencePieceVocabulary(new SentencePieceBpe(model), prefixAfterAdded),
+    [...own, ...added],
+    {
+      bos: ends.bos ?? model.bosPiece,
+      eos: ends.eos ?? model.eosPiece,
+      pad: ends.pad ?? model.padPiece,
+      addsBos: ends.addsBos ?? false,
+      addsEos: ends.addsEos ?? false,
+    },
+    where,
+  );
+}
 
-  constructor(model: SentencePieceModel, options: SentencePieceTokenizerOptions = {}) {
-    this.#bpe = new SentencePieceBpe(model);
-    const special = new Map<string, SpecialPiece>();
-    for (const [id, { piece, type }] of model.pieces.entries())
-      if (type === "unknown" || type === "control") special.set(piece, { id });
-    for (const [piece, entry] of options.special ?? []) special.set(piece, entry);
-    this.#special = special;
-    this.#specialIds = new Set([...special.values()].map((s) => s.id));
-    const longestFirst = [...special.keys()].sort((a, b) => b.length - a.length);
-    this.#pattern = new RegExp(
-      `(${longestFirst.map((s) => s.replace(/[^\p{L}\p{N}]/gu, "\\$&")).join("|")})`,
-    );
-    this.#prefixAfterSpecial = options.prefixAfterSpecial ?? true;
-    let size = model.pieces.length;
-    for (const id of this.#specialIds) size = Math.max(size, id + 1);
-    this.vocabSize = size;
-    this.bosId = this.tokenToId(options.bosPiece ?? model.bosPiece);
-    this.eosId = this.tokenToId(options.eosPiece ?? model.eosPiece);
-    this.padId = this.tokenToId(options.padPiece ?? model.padPiece);
+class SentencePieceVocabulary implements Vocabulary {
+  readonly normalize = undefined;
+
+  constructor(
+    readonly bpe: SentencePieceBpe,
+    readonly prefixAfterAdded: boolean,
+  ) {}
+
+  get size() {
+    return this.bpe.model.pieces.length;
   }
 
-  tokenToId(piece: string): number | undefined {
-    return this.#special.get(piece)?.id ?? this.#bpe.idOf(piece);
+  idOf(token: string) {
+    return this.bpe.idOf(token);
   }
 
-  encode(text: string, options: EncodeOptions = {}): number[] {
-    const ids: number[] = [];
-    // Every second part is a special piece: that is what split does with a captured separator.
-    const parts = text.split(this.#pattern);
-    for (const [i, part] of parts.entries()) {
-      if (i % 2 === 1) ids.push(this.#special.get(part)!.id);
-      else {
-        let chunk = part;
-        if (this.#special.get(parts[i + 1] ?? "")?.lstrip) chunk = chunk.trimEnd();
-        if (this.#special.get(parts[i - 1] ?? "")?.rstrip) chunk = chunk.trimStart();
-        const dummyPrefix = i === 0 || this.#prefixAfterSpecial;
-        for (const id of this.#bpe.encode(chunk, { dummyPrefix })) ids.push(id);
-      }
-    }
-    return withEnds(this, ids, options);
+  has(id: number) {
+    return this.bpe.model.pieces[id] !== undefined;
   }
 
-  decode(ids: ArrayLike<number>): string {
-    return this.#bpe.decode(Array.from(ids).filter((id) => !this.#specialIds.has(id)));
+  encode(text: string, atStart: boolean) {
+    return this.bpe.encode(text, { dummyPrefix: atStart || this.prefixAfterAdded });
+  }
+
+  stream() {
+    return this.bpe.stream({ afterAdded: this.prefixAfterAdded });
   }
 }

@@ -42,7 +42,7 @@ describe("tokenizer.json", () => {
       expect(tokenizer.encode(text), JSON.stringify(text)).toEqual(ids);
       expect(tokenizer.decode(ids)).toBe(decoded);
     }
-    const end = tokenizer.tokenToId("<|end|>");
+    const end = tokenizer.idOf("<|end|>");
     expect([tokenizer.bosId, tokenizer.eosId, tokenizer.padId]).toEqual([undefined, end, end]);
     expect(tokenizer.encode("a", { eos: true }).at(-1)).toBe(end);
   });
@@ -92,7 +92,7 @@ describe("openTokenizer", () => {
       "an empty folder",
       {},
       CheckpointError,
-      /no tokenizer found, expected tokenizer\.model or tokenizer\.json/,
+      /no tokenizer found, expected tokenizer\.model, tokenizer\.json, or vocab\.json/,
     ],
     [
       "a truncated model",

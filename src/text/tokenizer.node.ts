@@ -1,11 +1,12 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { CheckpointError, messageOf } from "../core/errors.ts";
-import { HfTokenizer } from "./hf-tokenizer.ts";
+import { byteLevelJson, byteLevelKindOf, parseMerges } from "./byte-level-files.ts";
+import { hfTokenizer } from "./hf-tokenizer.ts";
 import { parseSentencePieceModel } from "./sentencepiece-model.ts";
-import { SentencePieceTokenizer } from "./sentencepiece-tokenizer.ts";
+import { sentencePieceTokenizer } from "./sentencepiece-tokenizer.ts";
 import type { Tokenizer } from "./tokenizer.ts";
-import { addedPieces, parseTokenizerConfig } from "./tokenizer-config.ts";
+import { addedEnds, collectAddedTokens, parseAddedTokens, parseTokenizerConfig } from "./tokenizer-config.ts";
 
 const MAX_BYTES = 64 * 2 ** 20;
 
@@ -23,46 +24,73 @@ async function read(file: string): Promise<Uint8Array | undefined> {
   }
 }
 
+async function readText(file: string): Promise<string | undefined> {
+  const bytes = await read(file);
+  return bytes === undefined ? undefined : decode(file, bytes, (text) => text);
+}
+
 async function readJson(file: string): Promise<unknown> {
   const bytes = await read(file);
-  if (bytes === undefined) return undefined;
+  return bytes === undefined ? undefined : decode(file, bytes, JSON.parse, "JSON");
+}
+
+function decode<T>(file: string, bytes: Uint8Array, parse: (text: string) => T, what = "UTF-8"): T {
   try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    return parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (cause) {
     throw new CheckpointError(
-      `${file}: not JSON: ${messageOf(cause)}; the file may be truncated, fetch it again`,
-      {
-        cause,
-      },
+      `${file}: not ${what}: ${messageOf(cause)}; the file may be truncated, fetch it again`,
+      { cause },
     );
   }
 }
 
+/** `tokenizer_config.json`, and of `special_tokens_map.json` (older folders) what it leaves out. */
+async function readConfig(folder: string, configFile: string): Promise<unknown> {
+  const config = (await readJson(configFile)) ?? {};
+  const named = (await readJson(join(folder, "special_tokens_map.json"))) ?? {};
+  const isObject = (json: unknown) => typeof json === "object" && json !== null && !Array.isArray(json);
+  return isObject(config) && isObject(named) ? { ...named, ...config } : config;
+}
+
 /**
- * Opens the tokenizer of a model's folder: `tokenizer.model` (SentencePiece BPE) if there is one, else `tokenizer.json`;
- * `tokenizer_config.json`, where present, names the special pieces. Throws CheckpointError or ConfigError.
+ * Opens the tokenizer of a model's folder: `tokenizer.model` (SentencePiece BPE) if there is one, else `tokenizer.json`,
+ * else `vocab.json` with `merges.txt` (Qwen2). `tokenizer_config.json`, `special_tokens_map.json` and
+ * `added_tokens.json`, where present, name the added tokens. Throws CheckpointError or ConfigError.
  */
 export async function openTokenizer(folder: string): Promise<Tokenizer> {
-  const configFile = join(folder, "tokenizer_config.json");
-  const configJson = (await readJson(configFile)) ?? {};
-  const config = parseTokenizerConfig(configJson, configFile);
-  const modelFile = join(folder, "tokenizer.model");
+  const at = (name: string) => join(folder, name);
+  const configFile = at("tokenizer_config.json");
+  const config = parseTokenizerConfig(await readConfig(folder, configFile), configFile);
+  const addedTokens = parseAddedTokens((await readJson(at("added_tokens.json"))) ?? {}, at("added_tokens.json"));
+  const modelFile = at("tokenizer.model");
   const model = await read(modelFile);
-  if (model !== undefined) {
-    const { bos_token: bosPiece, eos_token: eosPiece, pad_token: padPiece } = config;
-    return new SentencePieceTokenizer(parseSentencePieceModel(model, modelFile), {
-      special: addedPieces(config),
-      ...(bosPiece !== undefined && { bosPiece }),
-      ...(eosPiece !== undefined && { eosPiece }),
-      ...(padPiece !== undefined && { padPiece }),
-      prefixAfterSpecial: config.legacy ?? true,
+  if (model !== undefined)
+    return sentencePieceTokenizer(parseSentencePieceModel(model, modelFile), {
+      added: collectAddedTokens([], config, addedTokens, modelFile),
+      ends: {
+        bos: config.bos_token,
+        eos: config.eos_token,
+        pad: config.pad_token,
+        ...addedEnds(config, undefined),
+      },
+      prefixAfterAdded: config.legacy ?? true,
+      where: modelFile,
+    });
+  const jsonFile = at("tokenizer.json");
+  const json = await readJson(jsonFile);
+  if (json !== undefined) return hfTokenizer(json, { config, addedTokens, where: jsonFile });
+  const vocabFile = at("vocab.json");
+  const [vocab, merges] = [await readJson(vocabFile), await readText(at("merges.txt"))];
+  if (vocab !== undefined && merges !== undefined) {
+    const kind = byteLevelKindOf(config.tokenizer_class, configFile);
+    return hfTokenizer(byteLevelJson(kind, vocab, parseMerges(merges, at("merges.txt"))), {
+      config,
+      addedTokens,
+      where: vocabFile,
     });
   }
-  const jsonFile = join(folder, "tokenizer.json");
-  const json = await readJson(jsonFile);
-  if (json === undefined)
-    throw new CheckpointError(
-      `${folder}: no tokenizer found, expected tokenizer.model or tokenizer.json; copy it from the model's repository`,
-    );
-  return new HfTokenizer(json, configJson, jsonFile);
+  throw new CheckpointError(
+    `${folder}: no tokenizer found, expected tokenizer.model, tokenizer.json, or vocab.json with merges.txt; copy it from the model's repository`,
+  );
 }

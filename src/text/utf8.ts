@@ -6,14 +6,15 @@ const FORMS = [
   { mask: 0xf8, lead: 0xf0, length: 4, lowest: 0x10000 },
 ] as const;
 
-/** The code point that starts at `at` and its length in bytes; length 0 when the bytes are not UTF-8. */
+/** The code point that starts at `at`, and its length in bytes: 0 when they are not UTF-8, -1 when some may be missing. */
 function codePointAt(bytes: ArrayLike<number>, at: number): { codePoint: number; length: number } {
   const invalid = { codePoint: 0xfffd, length: 0 };
   const first = bytes[at]!;
   const form = FORMS.find(({ mask, lead }) => (first & mask) === lead);
-  if (form === undefined || at + form.length > bytes.length) return invalid;
+  if (form === undefined) return invalid;
   let codePoint = first & ~form.mask & 0xff;
   for (let i = 1; i < form.length; i++) {
+    if (at + i === bytes.length) return { codePoint: 0xfffd, length: -1 };
     const next = bytes[at + i]!;
     if ((next & 0xc0) !== 0x80) return invalid;
     codePoint = (codePoint << 6) | (next & 0x3f);
@@ -25,14 +26,20 @@ function codePointAt(bytes: ArrayLike<number>, at: number): { codePoint: number;
 
 /**
  * UTF-8 to text where each byte that does not belong to a valid sequence becomes one U+FFFD, as SentencePiece decodes
- * byte pieces. TextDecoder would make one U+FFFD of several bytes.
+ * byte pieces; TextDecoder would make one U+FFFD of several bytes. `length` is how many bytes the text stands for: at
+ * most three are left at the end, which may be the beginning of a character, unless these bytes are the `last`.
  */
-export function decodeUtf8(bytes: ArrayLike<number>): string {
+export function decodeUtf8Prefix(
+  bytes: ArrayLike<number>,
+  last = false,
+): { readonly text: string; readonly length: number } {
   let text = "";
-  for (let at = 0; at < bytes.length; ) {
+  let at = 0;
+  while (at < bytes.length) {
     const { codePoint, length } = codePointAt(bytes, at);
+    if (length < 0 && !last) break;
     text += String.fromCodePoint(codePoint);
     at += Math.max(1, length);
   }
-  return text;
+  return { text, length: at };
 }

@@ -23,7 +23,10 @@ const tokenizer: Tokenizer = {
   bosId: 1,
   eosId: 2,
   padId: 0,
-  tokenToId: () => undefined,
+  idOf: () => undefined,
+  decoder: () => ({ push: () => "", end: () => "" }),
+  addsBos: true,
+  addsEos: true,
 };
 
 function picture(seed: number, size = 28): RgbImage {

@@ -1,0 +1,148 @@
+import { CheckpointError, UsageError } from "../core/errors.ts";
+import { BpeMerge, type MergeTable } from "./bpe-merge.ts";
+import { bytePiece } from "./sentencepiece-model.ts";
+
+/** Words whose ids are kept, and the longest of them in UTF-16 units. */
+const KEPT_WORDS = 20_000;
+const KEPT_LENGTH = 32;
+
+const utf8 = new TextEncoder();
+
+export interface BpeOptions {
+  /** A word that is a token as a whole is that token, whatever the merges say (`ignore_merges`: Llama-3, gpt-oss). */
+  readonly ignoreMerges?: boolean;
+  /** Characters outside the vocabulary become tokens of their bytes (`<0x0A>`), where these exist. */
+  readonly byteFallback?: boolean;
+  /** What any other character becomes, and whether several in a row become one. */
+  readonly unk?: string | undefined;
+  readonly fuseUnk?: boolean;
+}
+
+/**
+ * Byte-pair encoding by a list of merges, the `BPE` of huggingface/tokenizers (models/bpe/model.rs): of all neighbours
+ * that are in the list the earliest entry merges first, the leftmost among equals. Time O(n log n) in a word's length;
+ * the ids of short words are kept.
+ */
+export class BpeVocabulary {
+  /** id -> token. */
+  readonly tokens: (string | undefined)[] = [];
+  readonly #ids = new Map<string, number>();
+  /** Joined token -> its merge; further ones with the same result are in `#others`. */
+  readonly #merges = new Map<string, number>();
+  readonly #others = new Map<string, number[]>();
+  /** Merge -> length of its left half; id of its result. */
+  readonly #left: Uint32Array;
+  readonly #result: Uint32Array;
+  readonly #table: MergeTable;
+  readonly #words = new Map<string, readonly number[]>();
+  readonly #unk: number | undefined;
+
+  /**
+   * `vocab`: token and id, no id twice. `merges`: in order, the two halves with a space between them, or as a pair.
+   * Throws CheckpointError for what does not fit together; `where` begins the message.
+   */
+  constructor(
+    vocab: Iterable<readonly [token: string, id: number]>,
+    merges: readonly (string | readonly string[])[],
+    readonly options: BpeOptions,
+    where: string,
+  ) {
+    const wrong = (problem: string): never => {
+      throw new CheckpointError(`${where}: not a usable BPE vocabulary: ${problem}`);
+    };
+    for (const [token, id] of vocab) {
+      const other = this.tokens[id];
+      if (other !== undefined)
+        wrong(`${JSON.stringify(other)} and ${JSON.stringify(token)} have the same id ${id}`);
+      this.tokens[id] = token;
+      this.#ids.set(token, id);
+    }
+    this.#left = new Uint32Array(merges.length);
+    this.#result = new Uint32Array(merges.length);
+    let longest = 0;
+    for (const [i, merge] of merges.entries()) {
+      const [left, right, ...more] = typeof merge === "string" ? merge.split(" ") : merge;
+      if (!left || !right || more.length > 0)
+        wrong(`merge ${i} is ${JSON.stringify(merge)}, expected two tokens`);
+      const joined = left! + right!;
+      const id = this.#ids.get(joined);
+      if (id === undefined || !this.#ids.has(left!) || !this.#ids.has(right!))
+        wrong(`merge ${i}, ${JSON.stringify(merge)}, has a token that is not in it`);
+      this.#left[i] = left!.length;
+      this.#result[i] = id!;
+      longest = Math.max(longest, joined.length);
+      if (!this.#merges.has(joined)) this.#merges.set(joined, i);
+      else this.#others.set(joined, [...(this.#others.get(joined) ?? []), i]);
+    }
+    this.#table = {
+      lookup: (text, start, middle, end) =>
+        end - start > longest ? -1 : this.#mergeOf(text.slice(start, end), middle - start),
+      rank: Uint32Array.from(merges.keys()),
+      unused: new Set(),
+    };
+    this.#unk = options.unk === undefined ? undefined : this.#ids.get(options.unk);
+    if (options.unk !== undefined && this.#unk === undefined)
+      wrong(`its unk_token ${JSON.stringify(options.unk)} is not in it`);
+  }
+
+  get size(): number {
+    return this.tokens.length;
+  }
+
+  idOf(token: string): number | undefined {
+    return this.#ids.get(token);
+  }
+
+  /**
+   * The ids of a word; `spell` gives its characters in the vocabulary's alphabet. Throws UsageError for a character that
+   * is not in the vocabulary when there is no unknown token.
+   */
+  encode(word: string, spell: (word: string) => string = (w) => w): readonly number[] {
+    const kept = this.#words.get(word);
+    if (kept !== undefined) return kept;
+    const ids = this.#merge(spell(word));
+    if (word.length > KEPT_LENGTH) return ids;
+    if (this.#words.size >= KEPT_WORDS) this.#words.clear();
+    // A copy, or a word of a few letters would keep the text that it is a slice of in memory.
+    this.#words.set(word.length > 12 ? Array.from(word).join("") : word, ids);
+    return ids;
+  }
+
+  #mergeOf(joined: string, left: number): number {
+    const merge = this.#merges.get(joined);
+    if (merge === undefined || this.#left[merge] === left) return merge ?? -1;
+    return this.#others.get(joined)?.find((other) => this.#left[other] === left) ?? -1;
+  }
+
+  #merge(text: string): number[] {
+    const whole = this.#ids.get(text);
+    if (whole !== undefined && (this.options.ignoreMerges === true || text.length === 1)) return [whole];
+    const starts = new Int32Array(text.length + 1);
+    let count = 0;
+    for (let at = 0; at < text.length; at += text.codePointAt(at)! > 0xffff ? 2 : 1) starts[count++] = at;
+    starts[count] = text.length;
+    const ids: number[] = [];
+    new BpeMerge(text, { starts, count, frozen: new Uint8Array(count) }, this.#table).run((piece, merge) => {
+      const id = merge >= 0 ? this.#result[merge] : this.#ids.get(piece);
+      if (id !== undefined) ids.push(id);
+      else this.#unknown(ids, piece);
+    });
+    return ids;
+  }
+
+  #unknown(ids: number[], character: string): void {
+    const { byteFallback, fuseUnk } = this.options;
+    if (byteFallback) {
+      const bytes = Array.from(utf8.encode(character), (byte) => this.#ids.get(bytePiece(byte)));
+      if (bytes.every((id) => id !== undefined)) {
+        ids.push(...bytes);
+        return;
+      }
+    }
+    if (this.#unk === undefined)
+      throw new UsageError(
+        `encode: ${JSON.stringify(character)} is not in the vocabulary, and this tokenizer has no unknown piece`,
+      );
+    if (!fuseUnk || ids.at(-1) !== this.#unk) ids.push(this.#unk);
+  }
+}
