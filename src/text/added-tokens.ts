@@ -80,7 +80,10 @@ export class AddedTokenFinder {
         continue;
       }
       const { token, end } = found;
-      if (token.singleWord && (WORD_BEFORE.test(text.slice(at - 2, at)) || WORD_AFTER.test(text.slice(end, end + 2)))) {
+      if (
+        token.singleWord &&
+        (WORD_BEFORE.test(text.slice(at - 2, at)) || WORD_AFTER.test(text.slice(end, end + 2)))
+      ) {
         at = end;
         continue;
       }

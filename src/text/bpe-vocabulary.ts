@@ -27,9 +27,9 @@ export class BpeVocabulary {
   /** id -> token. */
   readonly tokens: (string | undefined)[] = [];
   readonly #ids = new Map<string, number>();
-  /** Joined token -> its merge; further ones with the same result are in `#others`. */
-  readonly #merges = new Map<string, number>();
-  readonly #others = new Map<string, number[]>();
+  /** id -> the first merge that makes it, -1 for none; further ones are in `#others`. */
+  readonly #merges: Int32Array;
+  readonly #others = new Map<number, number[]>();
   /** Merge -> length of its left half; id of its result. */
   readonly #left: Uint32Array;
   readonly #result: Uint32Array;
@@ -47,32 +47,32 @@ export class BpeVocabulary {
     readonly options: BpeOptions,
     where: string,
   ) {
-    const wrong = (problem: string): never => {
-      throw new CheckpointError(`${where}: not a usable BPE vocabulary: ${problem}`);
-    };
+    const wrong = (problem: string) =>
+      new CheckpointError(`${where}: not a usable BPE vocabulary: ${problem}`);
     for (const [token, id] of vocab) {
       const other = this.tokens[id];
       if (other !== undefined)
-        wrong(`${JSON.stringify(other)} and ${JSON.stringify(token)} have the same id ${id}`);
+        throw wrong(`${JSON.stringify(other)} and ${JSON.stringify(token)} have the same id ${id}`);
       this.tokens[id] = token;
       this.#ids.set(token, id);
     }
+    this.#merges = new Int32Array(this.tokens.length).fill(-1);
     this.#left = new Uint32Array(merges.length);
     this.#result = new Uint32Array(merges.length);
     let longest = 0;
-    for (const [i, merge] of merges.entries()) {
+    for (let i = 0; i < merges.length; i++) {
+      const merge = merges[i]!;
       const [left, right, ...more] = typeof merge === "string" ? merge.split(" ") : merge;
       if (!left || !right || more.length > 0)
-        wrong(`merge ${i} is ${JSON.stringify(merge)}, expected two tokens`);
-      const joined = left! + right!;
-      const id = this.#ids.get(joined);
-      if (id === undefined || !this.#ids.has(left!) || !this.#ids.has(right!))
-        wrong(`merge ${i}, ${JSON.stringify(merge)}, has a token that is not in it`);
-      this.#left[i] = left!.length;
-      this.#result[i] = id!;
-      longest = Math.max(longest, joined.length);
-      if (!this.#merges.has(joined)) this.#merges.set(joined, i);
-      else this.#others.set(joined, [...(this.#others.get(joined) ?? []), i]);
+        throw wrong(`merge ${i} is ${JSON.stringify(merge)}, expected two tokens`);
+      const id = this.#ids.get(left + right);
+      if (id === undefined)
+        throw wrong(`merge ${i} makes ${JSON.stringify(left + right)}, which is not in it`);
+      this.#left[i] = left.length;
+      this.#result[i] = id;
+      longest = Math.max(longest, left.length + right.length);
+      if (this.#merges[id]! < 0) this.#merges[id] = i;
+      else this.#others.set(id, [...(this.#others.get(id) ?? []), i]);
     }
     this.#table = {
       lookup: (text, start, middle, end) =>
@@ -82,7 +82,7 @@ export class BpeVocabulary {
     };
     this.#unk = options.unk === undefined ? undefined : this.#ids.get(options.unk);
     if (options.unk !== undefined && this.#unk === undefined)
-      wrong(`its unk_token ${JSON.stringify(options.unk)} is not in it`);
+      throw wrong(`its unk_token ${JSON.stringify(options.unk)} is not in it`);
   }
 
   get size(): number {
@@ -109,9 +109,11 @@ export class BpeVocabulary {
   }
 
   #mergeOf(joined: string, left: number): number {
-    const merge = this.#merges.get(joined);
-    if (merge === undefined || this.#left[merge] === left) return merge ?? -1;
-    return this.#others.get(joined)?.find((other) => this.#left[other] === left) ?? -1;
+    const id = this.#ids.get(joined);
+    if (id === undefined) return -1;
+    const merge = this.#merges[id]!;
+    if (merge < 0 || this.#left[merge] === left) return merge;
+    return this.#others.get(id)?.find((other) => this.#left[other] === left) ?? -1;
   }
 
   #merge(text: string): number[] {

@@ -66,7 +66,9 @@ export function byteLevelKindOf(tokenizerClass: string | null | undefined, where
 
 /** The merges of a `merges.txt`: two tokens a line, after a line with the version. Throws CheckpointError. */
 export function parseMerges(text: string, where = "merges.txt"): string[] {
-  const merges = text.split(/\r?\n/).filter((line, i) => line !== "" && !(i === 0 && line.startsWith("#version")));
+  const merges = text
+    .split(/\r?\n/)
+    .filter((line, i) => line !== "" && !(i === 0 && line.startsWith("#version")));
   const bad = merges.findIndex((line) => !/^[^ ]+ [^ ]+$/.test(line));
   if (bad >= 0)
     throw new CheckpointError(

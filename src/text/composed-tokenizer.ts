@@ -69,7 +69,10 @@ export class ComposedTokenizer implements Tokenizer {
     this.padId = idOf(ends.pad);
     this.addsBos = ends.addsBos;
     this.addsEos = ends.addsEos;
-    const lacking = [this.addsBos && this.bosId === undefined && "BOS", this.addsEos && this.eosId === undefined && "EOS"];
+    const lacking = [
+      this.addsBos && this.bosId === undefined && "BOS",
+      this.addsEos && this.eosId === undefined && "EOS",
+    ];
     if (lacking.some(Boolean))
       throw new CheckpointError(
         `${where}: its texts have ${lacking.filter(Boolean).join(" and ")} around them, but the vocabulary has no such token`,
@@ -98,7 +101,12 @@ export class ComposedTokenizer implements Tokenizer {
   }
 
   /** Encodes a part in which added tokens may still be found once it is normalised. */
-  #encodeBetween(ids: number[], whole: string, { start, end }: { start: number; end: number }, ranges: Ranges): void {
+  #encodeBetween(
+    ids: number[],
+    whole: string,
+    { start, end }: { start: number; end: number },
+    ranges: Ranges,
+  ): void {
     const { normalize } = this.vocabulary;
     const raw = whole.slice(start, end);
     const text = normalize === undefined ? raw : normalize(raw);
@@ -114,7 +122,10 @@ export class ComposedTokenizer implements Tokenizer {
     for (const part of this.#normalized.split(text, literal)) {
       if (part.token !== undefined) ids.push(part.token.id);
       else
-        for (const id of this.vocabulary.encode(text.slice(part.start, part.end), start === 0 && part.start === 0))
+        for (const id of this.vocabulary.encode(
+          text.slice(part.start, part.end),
+          start === 0 && part.start === 0,
+        ))
           ids.push(id);
     }
   }

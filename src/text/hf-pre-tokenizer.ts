@@ -30,7 +30,7 @@ function flatten(json: unknown, where: string): z.infer<typeof Step>[] {
   const step = Step.safeParse(json);
   if (!step.success) throw new CheckpointError(`${where}: its pre_tokenizer is not an object with a type`);
   if (step.data.type !== "Sequence") return [step.data];
-  const parts = z.array(z.unknown()).safeParse(step.data["pretokenizers"]);
+  const parts = z.array(z.unknown()).safeParse(step.data.pretokenizers);
   return (parts.success ? parts.data : []).flatMap((part) => flatten(part, where));
 }
 
@@ -48,17 +48,21 @@ export function wordSteps(json: unknown, where: string): WordSteps {
   let bytes = false;
   let prefixSpace = false;
   for (const [i, step] of steps.entries()) {
-    if (step.type === "Digits") words.push(splitBy(step["individual_digits"] ? "\\p{N}" : "\\p{N}+"));
-    else if (step.type === "Split" && !/^(isolated|removed)$/i.test(String(step["behavior"] ?? "isolated")))
-      refuse(`a Split with the behavior ${step["behavior"]}`);
+    if (step.type === "Digits") words.push(splitBy(step.individual_digits ? "\\p{N}" : "\\p{N}+"));
+    else if (step.type === "Split" && !/^(isolated|removed)$/i.test(String(step.behavior ?? "isolated")))
+      refuse(`a Split with the behavior ${step.behavior}`);
     else if (step.type !== "ByteLevel") words.push(step);
     else {
       if (i + 1 < steps.length) refuse("ByteLevel is not the last step of its pre_tokenizer");
       bytes = true;
-      prefixSpace = step["add_prefix_space"] === true;
+      prefixSpace = step.add_prefix_space === true;
       if (prefixSpace && i > 0) refuse("ByteLevel adds a space to each of several words");
-      if (step["use_regex"] !== false) words.push(splitBy(GPT2_WORDS));
+      if (step.use_regex !== false) words.push(splitBy(GPT2_WORDS));
     }
   }
-  return { words: words.length === 0 ? null : { type: "Sequence", pretokenizers: words }, bytes, prefixSpace };
+  return {
+    words: words.length === 0 ? null : { type: "Sequence", pretokenizers: words },
+    bytes,
+    prefixSpace,
+  };
 }

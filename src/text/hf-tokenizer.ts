@@ -13,7 +13,20 @@ import {
   type TokenizerConfig,
 } from "./tokenizer-config.ts";
 
-const Id = z.number().int().min(0).max(MAX_ID);
+/** Checks of lists with 100,000 entries: a schema for each of them takes half a second. */
+const isRecord = (json: unknown): json is Record<string, unknown> =>
+  typeof json === "object" && json !== null && !Array.isArray(json);
+const isId = (id: unknown) => Number.isInteger(id) && (id as number) >= 0 && (id as number) <= MAX_ID;
+const Vocab = z.custom<Readonly<Record<string, number>>>(
+  (json) => isRecord(json) && Object.values(json).every(isId),
+  `expected tokens with ids from 0 to ${MAX_ID}`,
+);
+const isMerge = (json: unknown) =>
+  typeof json === "string" || (Array.isArray(json) && json.every((half) => typeof half === "string"));
+const Merges = z.custom<(string | string[])[]>(
+  (json) => Array.isArray(json) && json.length <= MAX_ID && json.every(isMerge),
+  "expected pairs of tokens",
+);
 
 /** As much of `tokenizer.json` as must be true before the library may see it. */
 const TokenizerFile = z.looseObject({
@@ -22,8 +35,8 @@ const TokenizerFile = z.looseObject({
     // Files of before 2020 leave it out. For a type it does not know the library would guess.
     type: z.enum(["BPE", "Unigram", "WordPiece"]).optional(),
     // A list of [piece, score] for unigram models.
-    vocab: z.union([z.record(z.string(), Id), z.array(z.unknown()).max(MAX_ID)]),
-    merges: z.array(z.union([z.string(), z.array(z.string())])).max(MAX_ID).optional(),
+    vocab: z.union([z.array(z.unknown()).max(MAX_ID), Vocab]),
+    merges: Merges.optional(),
   }),
   normalizer: z.unknown().default(null),
   pre_tokenizer: z.unknown().default(null),

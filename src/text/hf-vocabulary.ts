@@ -9,6 +9,7 @@ import { type WordSteps, wordSteps } from "./hf-pre-tokenizer.ts";
 import { SPACE } from "./sentencepiece-model.ts";
 import { ByteStream, PieceStream, type TokenStream, WholeStream } from "./stream-decoder.ts";
 import type { TokenizerConfig } from "./tokenizer-config.ts";
+import { WordCutter } from "./word-cutter.ts";
 
 /** A checked `tokenizer.json` with what its folder adds to it. */
 export interface HfModel {
@@ -104,6 +105,10 @@ function bpeTokens({ model }: HfModel, steps: WordSteps, library: Library, where
     where,
   );
   const spell = steps.bytes ? toByteChars : undefined;
+  // Without a pre-tokenizer a text is one word, which may be cut where that changes nothing.
+  const whole = steps.words === null && !steps.bytes && (fuse_unk !== true || byte_fallback === true);
+  const cutter =
+    whole && ignore_merges !== true ? new WordCutter(bpe.tokens.filter((t) => t !== undefined)) : undefined;
   return {
     size: bpe.size,
     idOf: (token) => bpe.idOf(token),
@@ -111,7 +116,7 @@ function bpeTokens({ model }: HfModel, steps: WordSteps, library: Library, where
     encode(text, atStart) {
       const spaced = steps.prefixSpace && !text.startsWith(" ") ? ` ${text}` : text;
       const ids: number[] = [];
-      for (const word of wordsOf(library, spaced, atStart))
+      for (const word of cutter?.words(spaced) ?? wordsOf(library, spaced, atStart))
         for (const id of bpe.encode(word, spell)) ids.push(id);
       return ids;
     },
@@ -161,8 +166,9 @@ function streamOf(
 function isPieceDecoder(steps: readonly z.infer<typeof DecoderStep>[]): boolean {
   const [replace, , , strip] = steps;
   const replaces =
-    z.looseObject({ String: z.literal(SPACE) }).safeParse(replace?.["pattern"]).success && replace?.["content"] === " ";
-  const strips = strip === undefined || (strip["content"] === " " && strip["start"] === 1 && strip["stop"] === 0);
+    z.looseObject({ String: z.literal(SPACE) }).safeParse(replace?.pattern).success &&
+    replace?.content === " ";
+  const strips = strip === undefined || (strip.content === " " && strip.start === 1 && strip.stop === 0);
   const known = steps.every((step, i) => step.type === PIECE_STEPS[i]) && steps.length >= 3;
   return known && replaces && strips;
 }

@@ -1,7 +1,8 @@
 import { UsageError } from "../core/errors.ts";
 import { BpeMerge, type MergeTable, type Symbols } from "./bpe-merge.ts";
 import { bytePieces, type SentencePieceModel, SPACE } from "./sentencepiece-model.ts";
-import { type PieceText, PieceStream } from "./stream-decoder.ts";
+import { PieceStream, type PieceText } from "./stream-decoder.ts";
+import { WordCutter } from "./word-cutter.ts";
 
 const utf8 = new TextEncoder();
 
@@ -11,9 +12,6 @@ const utf8 = new TextEncoder();
  */
 const KEPT_WORDS = 20_000;
 const KEPT_LENGTH = 12;
-
-/** A piece that reaches over the beginning of a word. */
-const OVER_WORDS = new RegExp(`[^${SPACE}]${SPACE}`);
 
 /**
  * SentencePiece's BPE: text to ids and back, the same ids as google/sentencepiece (bpe_model.cc, version 0.2) for models
@@ -32,8 +30,8 @@ export class SentencePieceBpe {
   readonly #table: MergeTable;
   readonly #bytes: Int32Array;
   readonly #unk: number;
-  /** Whether words can be merged one by one: no piece reaches from one into the next. */
-  readonly #wordwise: boolean;
+  /** Cuts a text into words that can be merged one by one; undefined when only the whole can be. */
+  readonly #cut: WordCutter | undefined;
   readonly #words = new Map<string, readonly number[]>();
 
   constructor(readonly model: SentencePieceModel) {
@@ -61,7 +59,7 @@ export class SentencePieceBpe {
     this.#bytes = bytePieces(pieces);
     this.#unk = pieces.findIndex((p) => p.type === "unknown");
     // What an unused piece is split into depends on the whole text.
-    this.#wordwise = unused.size === 0 && ![...this.#pieces.keys()].some((piece) => OVER_WORDS.test(piece));
+    this.#cut = unused.size === 0 ? new WordCutter(this.#pieces.keys()) : undefined;
   }
 
   /** The id of a piece, whatever its type; undefined when there is none. */
@@ -75,15 +73,13 @@ export class SentencePieceBpe {
    */
   encode(text: string, { dummyPrefix = true }: { readonly dummyPrefix?: boolean } = {}): number[] {
     const normalized = this.#normalize(text, dummyPrefix);
-    if (!this.#wordwise) return this.#merge(normalized);
+    if (this.#cut === undefined) return this.#merge(normalized);
     const ids: number[] = [];
-    for (let start = 0; start < normalized.length; ) {
-      const end = wordEnd(normalized, start);
-      const word = this.#encodeWord(normalized.slice(start, end));
+    for (const part of this.#cut.words(normalized)) {
+      const word = this.#encodeWord(part);
       // A run of unknown characters is one unknown piece, across words too.
       const joined = !this.model.byteFallback && word[0] === this.#unk && ids.at(-1) === this.#unk;
       for (let i = joined ? 1 : 0; i < word.length; i++) ids.push(word[i]!);
-      start = end;
     }
     return ids;
   }
@@ -170,12 +166,4 @@ export class SentencePieceBpe {
     else if (this.model.byteFallback) for (const byte of utf8.encode(piece)) ids.push(this.#bytes[byte]!);
     else if (ids.at(-1) !== id) ids.push(id); // a run of unknown characters is one unknown piece
   }
-}
-
-/** Where the word that begins at `start` ends: before the next space that follows something else. */
-function wordEnd(text: string, start: number): number {
-  let at = start;
-  while (text[at] === SPACE) at++;
-  const end = text.indexOf(SPACE, at);
-  return end < 0 ? text.length : end;
 }

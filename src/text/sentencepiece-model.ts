@@ -240,13 +240,19 @@ export function parseSentencePieceModel(bytes: Uint8Array, where = "tokenizer.mo
   return raw.model;
 }
 
+/** A model that came from elsewhere, checked as a file is. Throws CheckpointError; `where` begins the message. */
+export function checkedSentencePieceModel(model: SentencePieceModel, where: string): SentencePieceModel {
+  const problems = pieceProblems(model);
+  if (problems.length > 0) refuse(where, problems);
+  return model;
+}
+
 /**
  * The bytes of a `tokenizer.model` that SentencePiece itself also reads. The same model gives the same bytes.
  * Throws CheckpointError when the vocabulary is not sound (a repeated piece, no unknown piece, …).
  */
 export function writeSentencePieceModel(model: SentencePieceModel): Uint8Array {
-  const problems = pieceProblems(model);
-  if (problems.length > 0) refuse("writeSentencePieceModel", problems);
+  checkedSentencePieceModel(model, "writeSentencePieceModel");
   const w = new BinaryWriter();
   const text = (field: number, value: string) => w.tag(field, WireType.LengthDelimited).string(value);
   const flag = (field: number, value: boolean) => w.tag(field, WireType.Varint).bool(value);

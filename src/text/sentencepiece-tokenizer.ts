@@ -34,7 +34,12 @@ export interface SentencePieceTokenizerOptions {
  */
 export function sentencePieceTokenizer(
   model: SentencePieceModel,
-  { added = [], ends = {}, prefixAfterAdded = true, where = "tokenizer.model" }: SentencePieceTokenizerOptions = {},
+  {
+    added = [],
+    ends = {},
+    prefixAfterAdded = true,
+    where = "tokenizer.model",
+  }: SentencePieceTokenizerOptions = {},
 ): Tokenizer {
   const taken = new Set(added.map((token) => token.id));
   const named = new Set(added.map((token) => token.content));

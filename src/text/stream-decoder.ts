@@ -21,7 +21,12 @@ export interface TokenStream {
   end(): string;
 }
 
-/** Tokens that are bytes. Bytes that are no UTF-8 become U+FFFD as everywhere (one for each maximal part). */
+/**
+ * Tokens that are bytes. Bytes that are no UTF-8 become U+FFFD as everywhere (one for each maximal part).
+ *
+ * DIFFERS: an added token is the text that it is, as in the Python ("slow") tokenizers; the Rust ones read its characters
+ * as bytes, so that `<é>` becomes `<\ufffd>`. `stream-decoder.test.ts` pins it.
+ */
 export class ByteStream implements TokenStream {
   readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 

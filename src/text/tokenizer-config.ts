@@ -57,7 +57,9 @@ export type TokenizerConfig = z.infer<typeof TokenizerConfigFile>;
 function parse<T>(type: z.ZodType<T>, json: unknown, where: string): T {
   const result = type.safeParse(json);
   if (result.success) return result.data;
-  const problems = result.error.issues.slice(0, 5).map((i) => `${i.path.join(".") || "the file"}: ${i.message}`);
+  const problems = result.error.issues
+    .slice(0, 5)
+    .map((i) => `${i.path.join(".") || "the file"}: ${i.message}`);
   throw new ConfigError(`${where}: ${problems.join("; ")}`);
 }
 
@@ -66,11 +68,19 @@ export const parseTokenizerConfig = (json: unknown, where = "tokenizer_config.js
   parse(TokenizerConfigFile, json, where);
 
 /** Checks a parsed `added_tokens.json`: spellings and ids. Throws ConfigError. */
-export const parseAddedTokens = (json: unknown, where = "added_tokens.json"): Readonly<Record<string, number>> =>
-  parse(z.record(z.string().min(1), Id), json, where);
+export const parseAddedTokens = (
+  json: unknown,
+  where = "added_tokens.json",
+): Readonly<Record<string, number>> => parse(z.record(z.string().min(1), Id), json, where);
 
 /** Tokens that the configuration names as markers, whatever their own entries say. */
-function namedTokens({ bos_token, eos_token, pad_token, unk_token, ...config }: TokenizerConfig): Set<string> {
+function namedTokens({
+  bos_token,
+  eos_token,
+  pad_token,
+  unk_token,
+  ...config
+}: TokenizerConfig): Set<string> {
   const additional = Object.values(config.additional_special_tokens ?? {});
   return new Set([bos_token, eos_token, pad_token, unk_token, ...additional].filter((t) => t !== undefined));
 }
@@ -96,7 +106,8 @@ export function collectAddedTokens(
       );
     tokens.set(token.content, token);
   };
-  for (const token of own) add(token.special || !named.has(token.content) ? token : { ...token, special: true });
+  for (const token of own)
+    add(token.special || !named.has(token.content) ? token : { ...token, special: true });
   for (const [id, entry] of Object.entries(config.added_tokens_decoder ?? {}))
     add(addedToken(Number(id), entry, named.has(entry.content)));
   for (const [content, id] of Object.entries(addedTokensJson))

@@ -62,7 +62,10 @@ export async function openTokenizer(folder: string): Promise<Tokenizer> {
   const at = (name: string) => join(folder, name);
   const configFile = at("tokenizer_config.json");
   const config = parseTokenizerConfig(await readConfig(folder, configFile), configFile);
-  const addedTokens = parseAddedTokens((await readJson(at("added_tokens.json"))) ?? {}, at("added_tokens.json"));
+  const addedTokens = parseAddedTokens(
+    (await readJson(at("added_tokens.json"))) ?? {},
+    at("added_tokens.json"),
+  );
   const modelFile = at("tokenizer.model");
   const model = await read(modelFile);
   if (model !== undefined)
