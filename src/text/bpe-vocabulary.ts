@@ -1,4 +1,4 @@
-import { CheckpointError, UsageError } from "../core/errors.ts";
+import { CheckpointError } from "../core/errors.ts";
 import { BpeMerge, type MergeTable } from "./bpe-merge.ts";
 import { bytePiece } from "./sentencepiece-model.ts";
 
@@ -94,8 +94,8 @@ export class BpeVocabulary {
   }
 
   /**
-   * The ids of a word; `spell` gives its characters in the vocabulary's alphabet. Throws UsageError for a character that
-   * is not in the vocabulary when there is no unknown token.
+   * The ids of a word; `spell` gives its characters in the vocabulary's alphabet. A character that is not in it is left
+   * out when there is no unknown token, as in the reference: SmolLM2 lacks some control characters, Qwen none.
    */
   encode(word: string, spell: (word: string) => string = (w) => w): readonly number[] {
     const kept = this.#words.get(word);
@@ -116,7 +116,8 @@ export class BpeVocabulary {
     return this.#others.get(id)?.find((other) => this.#left[other] === left) ?? -1;
   }
 
-  #merge(text: string): number[] {
+  #merge(spelled: string): number[] {
+    const text = this.#known(spelled);
     const whole = this.#ids.get(text);
     if (whole !== undefined && (this.options.ignoreMerges === true || text.length === 1)) return [whole];
     const starts = new Int32Array(text.length + 1);
@@ -132,6 +133,17 @@ export class BpeVocabulary {
     return ids;
   }
 
+  /** A text without what can become no token: what stands around it may merge. */
+  #known(text: string): string {
+    if (this.#unk !== undefined || this.options.byteFallback) return text;
+    for (const character of text)
+      if (!this.#ids.has(character))
+        return Array.from(text)
+          .filter((c) => this.#ids.has(c))
+          .join("");
+    return text;
+  }
+
   #unknown(ids: number[], character: string): void {
     const { byteFallback, fuseUnk } = this.options;
     if (byteFallback) {
@@ -141,10 +153,6 @@ export class BpeVocabulary {
         return;
       }
     }
-    if (this.#unk === undefined)
-      throw new UsageError(
-        `encode: ${JSON.stringify(character)} is not in the vocabulary, and this tokenizer has no unknown piece`,
-      );
-    if (!fuseUnk || ids.at(-1) !== this.#unk) ids.push(this.#unk);
+    if (this.#unk !== undefined && !(fuseUnk && ids.at(-1) === this.#unk)) ids.push(this.#unk);
   }
 }

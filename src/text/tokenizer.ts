@@ -4,8 +4,9 @@ import type { StreamDecoder } from "./stream-decoder.ts";
 export interface Tokenizer {
   /**
    * The ids of a text. Added tokens spelled out in it (`</s>`, `<img>`) become their ids, as in the reference
-   * implementations, except where `literal` says otherwise. Lone surrogates count as U+FFFD. Throws UsageError when BOS
-   * or EOS is asked for and there is none, or for a character that the vocabulary cannot express.
+   * implementations, except where `literal` says otherwise. Lone surrogates count as U+FFFD. What the vocabulary
+   * cannot express becomes its unknown token, or is left out where the reference does so. Throws UsageError when BOS or
+   * EOS is asked for and there is none.
    */
   encode(text: string, options?: EncodeOptions): number[];
   /** The text of ids: what `decoder` gives for them one after the other. Throws UsageError for an unknown id. */
