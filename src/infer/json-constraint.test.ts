@@ -142,7 +142,7 @@ function write(grammar: GrammarSymbol, rng: Rng, patience: number, check = false
 describe("JsonConstraint", () => {
   test("whatever allowed tokens are chosen, the text parses and is valid", () => {
     let longest = 0;
-    for (let seed = 0; seed < 120; seed++) {
+    for (let seed = 0; seed < 45; seed++) {
       const rng = new Rng(seed);
       const $defs = { n: randomSchema(rng, 1), m: randomSchema(rng, 2, ["n", "m"]) };
       const schema: Schema = {
@@ -151,7 +151,7 @@ describe("JsonConstraint", () => {
         required: ["v"],
         $defs,
       };
-      const text = write(jsonSchemaGrammar(schema), rng, rng.int(80), seed < 15);
+      const text = write(jsonSchemaGrammar(schema), rng, rng.int(80), seed < 5);
       longest = Math.max(longest, text.length);
       expect(isValid(JSON.parse(text), schema), `${JSON.stringify(schema)}\n${text}`).toBe(true);
     }
@@ -159,7 +159,7 @@ describe("JsonConstraint", () => {
   });
 
   test("json_object gives objects", () => {
-    for (let seed = 0; seed < 30; seed++) {
+    for (let seed = 0; seed < 15; seed++) {
       const value = JSON.parse(write(jsonObjectGrammar, new Rng(seed), seed, seed < 10));
       expect(value !== null && typeof value === "object" && !Array.isArray(value)).toBe(true);
     }

@@ -48,7 +48,8 @@ export const jsonObjectGrammar: GrammarSymbol = anyObject;
  * anyOf and $ref alone. Keys, and strings in enum and const, have the spelling that JSON.stringify gives them; numbers
  * in enum and const too. Numbers have at most 21 digits before and 25 after the point, an integer has neither point nor
  * exponent, and a number with an exponent is below 10^308. Blanks: one space after `:`; after `,` and inside of
- * brackets one space, or a new line with up to 32 spaces.
+ * brackets one space, or a new line with up to 32 spaces. A schema whose values would have to be infinite (a required
+ * member of the object's own type) is not noticed: its texts find no end.
  */
 export function jsonSchemaGrammar(schema: unknown, where = "json_schema"): GrammarSymbol {
   if (!isShallow(schema)) throw new UsageError(`${where}: expected at most ${MAX_DEPTH} levels of JSON`);

@@ -61,7 +61,7 @@ describe("createSampler", () => {
       });
 
       test("drawn", () => {
-        const DRAWS = 4000;
+        const DRAWS = 2000;
         const drawn = new Map<number, number>();
         const s = sampler({ ...c.options, seed: 1 });
         for (let i = 0; i < DRAWS; i++) {
@@ -162,11 +162,11 @@ describe("Drawer", () => {
   );
 
   test.each(exact.map((c) => [JSON.stringify(c.options), c] as const))("exact shares: %s", (_, c) => {
-    const shares = sweep(c.options, toyLogits(c.prefix, c.vocab), 10_000);
+    const shares = sweep(c.options, toyLogits(c.prefix, c.vocab), 4000);
     const expected = Object.entries(c.probabilities);
     for (const [id, p] of expected)
-      expect(Math.abs((shares.get(Number(id)) ?? 0) - 10_000 * p), `token ${id}`).toBeLessThanOrEqual(1);
-    expect([...shares.values()].reduce((a, b) => a + b)).toBe(10_000);
+      expect(Math.abs((shares.get(Number(id)) ?? 0) - 4000 * p), `token ${id}`).toBeLessThanOrEqual(1);
+    expect([...shares.values()].reduce((a, b) => a + b)).toBe(4000);
   });
 
   test("of equal scores the lowest ids are kept, exactly as many as top_k says", () => {
@@ -209,13 +209,13 @@ describe("Drawer", () => {
             before += weight(id);
             return keep && weight(id) >= min_p;
           });
-          const drawn = sweep({ top_k, top_p, min_p, temperature }, scores, 400);
+          const drawn = sweep({ top_k, top_p, min_p, temperature }, scores, 300);
           const mass = kept.reduce((sum, id) => sum + weight(id), 0);
           for (const id of drawn.keys()) expect(kept).toContain(id);
-          for (const id of kept) if (weight(id) / mass > 1 / 300) expect(drawn.has(id)).toBe(true);
+          for (const id of kept) if (weight(id) / mass > 1 / 200) expect(drawn.has(id)).toBe(true);
         },
       ),
-      { numRuns: 200 },
+      { numRuns: 100 },
     );
   });
 });
