@@ -35,6 +35,7 @@ describe("AddedTokenFinder", () => {
 
   it("takes single words only where they are single", () => {
     const finder = new AddedTokenFinder([token("at", 1, { singleWord: true })]);
+    expect(split(finder, "cat")).toEqual(["cat"]);
     expect(split(finder, "at cat at_ 猫at at, at")).toEqual([1, " cat at_ 猫at ", 1, ", ", 1]);
   });
 

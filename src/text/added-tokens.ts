@@ -36,6 +36,8 @@ const SPACE = /\p{White_Space}/u;
  */
 export class AddedTokenFinder {
   readonly #root: TrieNode = { next: new Map() };
+  /** Finds a unit with which some token begins. */
+  readonly #beginning: RegExp;
 
   /** `spelling`: how a token is written in the texts that will be searched. */
   constructor(tokens: Iterable<AddedToken>, spelling: (token: AddedToken) => string = (t) => t.content) {
@@ -53,6 +55,8 @@ export class AddedTokenFinder {
       }
       if (node !== this.#root) node.token ??= token;
     }
+    const units = Array.from(this.#root.next.keys(), (unit) => `\\u${unit.toString(16).padStart(4, "0")}`);
+    this.#beginning = new RegExp(`[${units.join("")}]`, "g");
   }
 
   get isEmpty(): boolean {
@@ -64,10 +68,7 @@ export class AddedTokenFinder {
     const parts: Part[] = [];
     let start = 0;
     let range = 0;
-    const between = (end: number) => {
-      if (end > start) parts.push({ token: undefined, start, end });
-    };
-    for (let at = 0; at < text.length; ) {
+    for (let at = this.#candidate(text, 0); at < text.length; at = this.#candidate(text, at)) {
       while (range < literal.length && literal[range]![1] <= at) range++;
       const [from, to] = literal[range] ?? [text.length, text.length];
       if (from <= at && from < to) {
@@ -82,21 +83,27 @@ export class AddedTokenFinder {
       const { token, end } = found;
       if (
         token.singleWord &&
-        (WORD_BEFORE.test(text.slice(at - 2, at)) || WORD_AFTER.test(text.slice(end, end + 2)))
+        (WORD_BEFORE.test(text.slice(Math.max(0, at - 2), at)) || WORD_AFTER.test(text.slice(end, end + 2)))
       ) {
         at = end;
         continue;
       }
       let left = at;
       if (token.lstrip) while (left > start && SPACE.test(text[left - 1]!)) left--;
-      between(left);
+      if (left > start) parts.push({ token: undefined, start, end: left });
       parts.push({ token });
       at = end;
       if (token.rstrip) while (at < text.length && SPACE.test(text[at]!)) at++;
       start = at;
     }
-    between(text.length);
+    if (start < text.length) parts.push({ token: undefined, start, end: text.length });
     return parts;
+  }
+
+  /** The next place from `at` on where a token may begin. */
+  #candidate(text: string, at: number): number {
+    this.#beginning.lastIndex = at;
+    return this.#beginning.exec(text)?.index ?? text.length;
   }
 
   #longest(text: string, at: number, limit: number): { token: AddedToken; end: number } | undefined {

@@ -2,6 +2,7 @@ import { CheckpointError, UsageError } from "../core/errors.ts";
 import { type AddedToken, AddedTokenFinder, type Ranges } from "./added-tokens.ts";
 import type { StreamDecoder, TokenStream } from "./stream-decoder.ts";
 import type { DecodeOptions, EncodeOptions, Tokenizer } from "./tokenizer.ts";
+import { wellFormed } from "./utf8.ts";
 
 /** What differs from one kind of tokenizer to another: everything between the added tokens. */
 export interface Vocabulary {
@@ -88,13 +89,13 @@ export class ComposedTokenizer implements Tokenizer {
       throw new UsageError("encode: this tokenizer has no BOS token, pass bos: false");
     if (eos && this.eosId === undefined)
       throw new UsageError("encode: this tokenizer has no EOS token, pass eos: false");
-    const wellFormed = text.replace(/\p{Surrogate}/gu, "\ufffd");
+    const whole = wellFormed(text);
     const ids: number[] = [];
     if (bos) ids.push(this.bosId!);
-    const ranges: Ranges = literal === true ? [[0, wellFormed.length]] : literal === false ? [] : literal;
-    for (const part of this.#raw.split(wellFormed, ranges)) {
+    const ranges: Ranges = literal === true ? [[0, whole.length]] : literal === false ? [] : literal;
+    for (const part of this.#raw.split(whole, ranges)) {
       if (part.token !== undefined) ids.push(part.token.id);
-      else this.#encodeBetween(ids, wellFormed, part, ranges);
+      else this.#encodeBetween(ids, whole, part, ranges);
     }
     if (eos) ids.push(this.eosId!);
     return ids;

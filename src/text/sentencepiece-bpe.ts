@@ -2,6 +2,7 @@ import { UsageError } from "../core/errors.ts";
 import { BpeMerge, type MergeTable, type Symbols } from "./bpe-merge.ts";
 import { bytePieces, type SentencePieceModel, SPACE } from "./sentencepiece-model.ts";
 import { PieceStream, type PieceText } from "./stream-decoder.ts";
+import { wellFormed } from "./utf8.ts";
 import { WordCutter } from "./word-cutter.ts";
 
 const utf8 = new TextEncoder();
@@ -129,7 +130,7 @@ export class SentencePieceBpe {
 
   #normalize(text: string, dummyPrefix: boolean): string {
     const { removeExtraWhitespaces, addDummyPrefix } = this.model;
-    let t = text.replace(/\p{Surrogate}/gu, "\ufffd");
+    let t = wellFormed(text);
     if (removeExtraWhitespaces) t = t.replace(/ {2,}/g, " ").replace(/^ /, "");
     if (t === "") return "";
     t = (addDummyPrefix && dummyPrefix ? SPACE : "") + t.replaceAll(" ", SPACE);

@@ -1,3 +1,9 @@
+const HALF = /[\ud800-\udfff]/;
+
+/** A text with U+FFFD for lone surrogates, which no encoding of text can express. */
+export const wellFormed = (text: string): string =>
+  HALF.test(text) ? text.replace(/\p{Surrogate}/gu, "\ufffd") : text;
+
 /** Sequence length by the first byte's high bits, with the lowest code point that may use that length. */
 const FORMS = [
   { mask: 0x80, lead: 0x00, length: 1, lowest: 0 },

@@ -1,5 +1,6 @@
 import { SPACE } from "./sentencepiece-model.ts";
 
+const SPACE_UNIT = SPACE.charCodeAt(0);
 const BEFORE_SPACE = new RegExp(`[^${SPACE}](?=${SPACE})`, "g");
 
 /**
@@ -17,21 +18,24 @@ export class WordCutter {
   }
 
   /** The words in order; joined they are the text. */
-  *words(text: string): Generator<string> {
+  words(text: string): string[] {
+    const words: string[] = [];
     for (let start = 0; start < text.length; ) {
       const end = this.#end(text, start);
-      yield text.slice(start, end);
+      words.push(text.slice(start, end));
       start = end;
     }
+    return words;
   }
 
   #end(text: string, start: number): number {
     let at = start;
-    while (text[at] === SPACE) at++;
+    while (text.charCodeAt(at) === SPACE_UNIT) at++;
     for (;;) {
       at = text.indexOf(SPACE, at);
       if (at < 0) return text.length;
-      if (text[at - 1] !== SPACE && !this.#glue.has(text.charCodeAt(at - 1))) return at;
+      const before = text.charCodeAt(at - 1);
+      if (before !== SPACE_UNIT && !this.#glue.has(before)) return at;
       at++;
     }
   }
