@@ -55,9 +55,9 @@ export interface HfTokenizerOptions {
 
 /**
  * A `tokenizer.json`: byte-level BPE (Qwen, Llama-3, gpt-oss) and SentencePiece's BPE in this form are encoded here,
- * other algorithms by `@huggingface/tokenizers`. The same ids as huggingface/tokenizers 0.23 in Python (see
- * `test/check-tokenizer.ts`). BOS and EOS come from `encode`'s options alone: the file's template only says whether the
- * published tokenizer adds them.
+ * other algorithms by `@huggingface/tokenizers`. The same ids as huggingface/tokenizers 0.23 in Python for the published
+ * vocabularies of Qwen3, Llama-3, gpt-oss, InternLM2 and LLaMA-2 (2,630 texts each); fixtures pin small ones. BOS and EOS
+ * come from `encode`'s options alone: the file's template only says whether the published tokenizer adds them.
  *
  * `tokenizerJson` is the parsed file, untrusted. Throws CheckpointError for a tokenizer that cannot be used.
  */

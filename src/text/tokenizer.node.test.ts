@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { CheckpointError, ConfigError } from "../core/errors.ts";
 import { SentencePieceBpe } from "./sentencepiece-bpe.ts";
 import { parseSentencePieceModel, writeSentencePieceModel } from "./sentencepiece-model.ts";
-import { openTokenizer } from "./tokenizer.node.ts";
+import { openTokenizer, TOKENIZER_FILES } from "./tokenizer.node.ts";
 
 interface Cases {
   readonly encode: readonly { text: string; ids: number[]; decoded: string; kept: string }[];
@@ -78,6 +78,12 @@ describe("Qwen2's files", () => {
     expect(tokenizer.eosId).toBe(tokenizer.idOf("<|im_end|>"));
     expect(tokenizer.vocabSize).toBe(Math.max(...Object.keys(added).map(Number)) + 1);
     expect(tokenizer.idOf("<quad>")).toBeUndefined();
+  });
+
+  it("are all among the files that a copy of a tokenizer is made of", async () => {
+    const files = (await readdir(fixture("qwen2"))).filter((name) => name !== "cases.json");
+    expect(files.length).toBe(4);
+    for (const name of files) expect(TOKENIZER_FILES).toContain(name);
   });
 
   it("decode what they encode, whatever the text, and each piece is valid by itself", async () => {

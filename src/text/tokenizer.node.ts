@@ -8,6 +8,12 @@ import { sentencePieceTokenizer } from "./sentencepiece-tokenizer.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 import { addedEnds, collectAddedTokens, parseAddedTokens, parseTokenizerConfig } from "./tokenizer-config.ts";
 
+/** The files that `openTokenizer` reads: a folder with copies of those that are there has the same tokenizer. */
+export const TOKENIZER_FILES: readonly string[] = [
+  ...["tokenizer.model", "tokenizer.json", "vocab.json", "merges.txt"],
+  ...["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"],
+];
+
 const MAX_BYTES = 64 * 2 ** 20;
 
 /** The file's bytes, undefined when there is none. */

@@ -6,16 +6,13 @@ import type { TextList } from "../data/text-pairs.ts";
 import { trainBpe } from "../text/bpe-trainer.ts";
 import { TEXT_PREFIX } from "../text/clip-text.ts";
 import { writeSentencePieceModel } from "../text/sentencepiece-model.ts";
-import { openTokenizer } from "../text/tokenizer.node.ts";
+import { openTokenizer, TOKENIZER_FILES } from "../text/tokenizer.node.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { writeWhole } from "./export.node.ts";
 import type { Recipe } from "./recipe.ts";
 
 /** Counts are whole numbers: weights are spread over the texts in these units. */
 const UNITS = 1_000_000_000;
-
-/** Files of a tokenizer, as in the published folders. */
-const TOKENIZER_FILES = ["tokenizer.model", "tokenizer.json", "tokenizer_config.json"];
 
 /**
  * Puts the recipe's tokenizer into the output folder, so that the trained model is whole, and opens it there: trained
