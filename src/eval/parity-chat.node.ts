@@ -1,12 +1,10 @@
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
-import { z } from "zod";
 import { grad } from "../autodiff/index.ts";
 import { type HostTensor, i64 } from "../core/array.ts";
 import { CheckpointError } from "../core/errors.ts";
 import { sameShape } from "../core/shape.ts";
 import { input, paramTensor, type Tensor } from "../graph/tensor.ts";
 import { Decoder } from "../infer/decoder.ts";
+import { endOfText } from "../infer/end-of-text.node.ts";
 import { generate, searchBeams } from "../infer/generate.ts";
 import { type OpenedChatModel, openChatModel } from "../infer/open-chat-model.node.ts";
 import { createSampler } from "../infer/sampling.ts";
@@ -207,20 +205,4 @@ async function runGeneration(
     computed.set(name, { actual: i64([1, made.length], made), tolerance: 0 });
   }
   return computed;
-}
-
-const EndOfText = z.looseObject({
-  eos_token_id: z.union([z.int(), z.array(z.int())]).nullish(),
-});
-
-/** Ids that end a text, from generation_config.json or else the language model's configuration; none where neither says. */
-async function endOfText(weightsPath: string, config: unknown): Promise<ReadonlySet<number>> {
-  const file = join(weightsPath, "generation_config.json");
-  const text = await readFile(file, "utf8").catch(() => "{}");
-  const parts = config as { readonly llm_config?: unknown; readonly text_config?: unknown };
-  for (const source of [JSON.parse(text) as unknown, parts.llm_config, parts.text_config]) {
-    const { eos_token_id } = EndOfText.parse(source ?? {});
-    if (eos_token_id !== undefined && eos_token_id !== null) return new Set([eos_token_id].flat());
-  }
-  return new Set();
 }

@@ -1,6 +1,5 @@
-import { createHash } from "node:crypto";
 import { stat } from "node:fs/promises";
-import { basename, dirname, resolve } from "node:path";
+import { dirname } from "node:path";
 import { z } from "zod";
 import type { HostTensor } from "../core/array.ts";
 import { toF32 } from "../core/array.ts";
@@ -21,8 +20,9 @@ import { type OpenedCheckpoint, openCheckpoint } from "../weights/open-checkpoin
 import { AsyncDisposables } from "./async-disposables.ts";
 import { checkInt8Products } from "./check-int8.ts";
 import { createContrastiveEmbedder } from "./contrastive-embedder.ts";
-import { type Embedder, formatId } from "./embedder.ts";
+import type { Embedder } from "./embedder.ts";
 import { withoutUnused } from "./unused-fields.ts";
+import { weightsId } from "./weights-id.node.ts";
 
 export interface LoadOptions {
   /** Threads of the runtime; default: the physical cores. */
@@ -126,7 +126,7 @@ export async function loadEmbedder(path: string, options: LoadOptions = {}): Pro
     const set = stack.own(await runtime.weights(weights));
     const embedder = stack.own(
       await createContrastiveEmbedder({
-        id: await idOf(path, weights, opened, options),
+        id: await weightsId(path, weights, opened.checkpoint, options),
         scale,
         model,
         weights: set,
@@ -150,29 +150,4 @@ export async function loadEmbedder(path: string, options: LoadOptions = {}): Pro
     await stack.dispose().catch(() => {});
     throw error;
   }
-}
-
-/**
- * A name for the embeddings that this model gives: the folder's name, the precision, and a hash of names, shapes and the
- * data of a few small tensors (reading billions of weights for a name would take minutes), the precision and the
- * picture's size.
- */
-async function idOf(
-  path: string,
-  weights: ReadonlyMap<string, TensorSource>,
-  opened: OpenedCheckpoint,
-  options: LoadOptions,
-): Promise<string> {
-  const hash = createHash("sha256");
-  for (const [key, source] of weights) {
-    hash.update(`${key} ${source.dtype} [${source.shape}]`);
-    // Scales are made with their codes: reading them would quantise every layer once more.
-    if (source.shape.length <= 1 && !key.endsWith(".scales")) {
-      const tensor: HostTensor = await opened.checkpoint.read(source);
-      hash.update(new Uint8Array(tensor.data.buffer, tensor.data.byteOffset, tensor.data.byteLength));
-    }
-  }
-  hash.update(JSON.stringify([options.precision, options.imageSize]));
-  const name = basename(resolve(path)).replace(/\.\w+$/, "");
-  return formatId({ name, precision: options.precision, fingerprint: hash.digest("hex").slice(0, 12) });
 }

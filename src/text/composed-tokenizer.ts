@@ -32,6 +32,8 @@ export class ComposedTokenizer implements Tokenizer {
   readonly #byId = new Map<number, AddedToken>();
   readonly #raw: AddedTokenFinder;
   readonly #normalized: AddedTokenFinder;
+  #stream: TokenStream | undefined;
+  readonly addedTokens: ReadonlySet<string>;
   readonly vocabSize: number;
   readonly bosId: number | undefined;
   readonly eosId: number | undefined;
@@ -58,6 +60,7 @@ export class ComposedTokenizer implements Tokenizer {
       this.#byContent.set(token.content, token);
       this.#byId.set(token.id, token);
     }
+    this.addedTokens = new Set(this.#byContent.keys());
     const { normalize } = vocabulary;
     const inNormalized = (token: AddedToken) => token.normalized && normalize !== undefined;
     const all = [...this.#byContent.values()];
@@ -82,6 +85,13 @@ export class ComposedTokenizer implements Tokenizer {
 
   idOf(token: string): number | undefined {
     return this.#byContent.get(token)?.id ?? this.vocabulary.idOf(token);
+  }
+
+  bytesOf(id: number): Uint8Array | undefined {
+    const token = this.#byId.get(id);
+    if (token !== undefined) return token.special ? undefined : new TextEncoder().encode(token.content);
+    this.#stream ??= this.vocabulary.stream();
+    return this.vocabulary.has(id) ? this.#stream.bytesOf(id) : undefined;
   }
 
   encode(text: string, { bos = false, eos = false, literal = false }: EncodeOptions = {}): number[] {

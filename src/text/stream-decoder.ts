@@ -19,6 +19,8 @@ export interface TokenStream {
   /** An added token that is kept, with its spelling. */
   added(id: number, text: string): string;
   end(): string;
+  /** The bytes that a token of the vocabulary stands for, wherever it is; undefined where tokens have none. */
+  bytesOf(id: number): Uint8Array | undefined;
 }
 
 /**
@@ -93,6 +95,12 @@ export class PieceStream implements TokenStream {
     return before + text;
   }
 
+  bytesOf(id: number): Uint8Array {
+    const piece = this.textOf(id);
+    if (typeof piece === "number") return Uint8Array.of(piece);
+    return new TextEncoder().encode(piece.replaceAll(SPACE, " "));
+  }
+
   /** Ends a run of bytes. */
   #flush(): string {
     const text = decodeUtf8Prefix(this.#bytes, true).text;
@@ -129,6 +137,8 @@ export class WholeStream implements TokenStream {
   added(id: number): string {
     return this.token(id);
   }
+
+  bytesOf(): undefined {}
 
   end(): string {
     const ids = this.#ids;

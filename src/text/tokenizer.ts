@@ -15,6 +15,13 @@ export interface Tokenizer {
   decoder(options?: DecodeOptions): StreamDecoder;
   /** The id of a token by its exact spelling in the vocabulary (`▁a`, `<0x0A>`, `</s>`); undefined when there is none. */
   idOf(token: string): number | undefined;
+  /**
+   * The bytes that a token stands for in a text: those of characters, or a part of one. Undefined for special tokens, for
+   * ids that are none, and for vocabularies whose tokens have no bytes of their own.
+   */
+  bytesOf(id: number): Uint8Array | undefined;
+  /** Spellings of the added tokens. */
+  readonly addedTokens: ReadonlySet<string>;
   /** One more than the highest id. */
   readonly vocabSize: number;
   readonly bosId: number | undefined;

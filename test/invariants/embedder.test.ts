@@ -19,6 +19,8 @@ const tokenizer: Tokenizer = {
     ...(eos ? [2] : []),
   ],
   decode: () => "",
+  addedTokens: new Set(),
+  bytesOf: () => undefined,
   vocabSize: 64,
   bosId: 1,
   eosId: 2,

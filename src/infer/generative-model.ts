@@ -1,0 +1,298 @@
+import { f32 } from "../core/array.ts";
+import { UsageError } from "../core/errors.ts";
+import { type ChatMessage, type ContentPart, partsOf } from "../text/conversation.ts";
+import {
+  CONTENT_TAGS,
+  expandImages,
+  IMAGE_TOKENS,
+  type Prompt as TextPrompt,
+  type TextSegment,
+} from "../text/prompt-segments.ts";
+import { type ReplySplitter, replySplitter } from "../text/reply.ts";
+import { StopStrings } from "../text/stop-strings.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
+import type { RgbImage } from "../vision/image.ts";
+import { limitTiles } from "../vision/tile-budget.ts";
+import type { Tiling } from "../vision/tiling.ts";
+import type {
+  ChatChunk,
+  ChatMessages,
+  ChatModel,
+  ChatOptions,
+  FinishReason,
+  TokenDetail,
+} from "./chat-model.ts";
+import type { Decoder } from "./decoder.ts";
+import { encodePrompt } from "./encode-prompt.ts";
+import { generate } from "./generate.ts";
+import type { PictureEncoder, PictureTokens } from "./picture-tokens.ts";
+import { type PositionKey, PrefixCaches } from "./prefix-caches.ts";
+import { type ChosenToken, createSampler, type TokenLogprob } from "./sampling.ts";
+import { parseSamplingOptions, type SamplingOptions } from "./sampling-options.ts";
+import { TokenHistory } from "./token-history.ts";
+
+/** What a chat model is put together from. What is disposable stays the caller's. */
+export interface GenerativeParts {
+  readonly id: string;
+  readonly tokenizer: Tokenizer;
+  readonly decoder: Decoder;
+  /** Tokens of a conversation and its answer together. */
+  readonly contextLength: number;
+  /** The prompt of a conversation; absent for models that only continue texts. */
+  readonly compose?: <P>(messages: readonly ChatMessage<P>[]) => TextPrompt<P>;
+  /** Name of the chat template: it says how answers are marked. */
+  readonly template: string;
+  /** Spellings that end an answer. */
+  readonly stop: readonly string[];
+  /** Ids that end an answer besides those that `stop` spells. */
+  readonly stopIds: readonly number[];
+  /** Whether the repetition penalty counts the prompt: not where the published code gives the model embeddings. */
+  readonly penalizesPrompt: boolean;
+  /** How pictures are seen; absent for models of text alone. */
+  readonly pictures?: {
+    readonly encoder: PictureEncoder;
+    readonly tiling: Tiling;
+    tile(image: RgbImage, tiling: Tiling): Promise<readonly RgbImage[]>;
+  };
+  /** Conversations whose computed beginnings are kept; default 2. */
+  readonly conversations?: number;
+}
+
+/** A picture and how many tiles it may have. */
+interface Planned {
+  readonly image: RgbImage;
+  readonly maxTiles: number;
+}
+
+/** A prompt as the decoder takes it. */
+interface ReadyPrompt {
+  readonly ids: readonly number[];
+  /** What stands at each position, for finding it again. */
+  readonly keys: readonly PositionKey[];
+  readonly images?: { readonly tokens: ReturnType<typeof f32>; readonly rows: readonly number[] };
+}
+
+/** Tokens of an answer that are written out although they are special. */
+const KEPT_TOKENS: ReadonlySet<string> = new Set([
+  ...CONTENT_TAGS,
+  ...["<|start|>", "<|channel|>", "<|constrain|>", "<|message|>", "<|end|>", "<|return|>", "<|call|>"],
+]);
+
+/** A decoder with its tokenizer, its prompts and, where it has one, its eyes. */
+export class GenerativeModel implements ChatModel {
+  readonly id: string;
+  readonly contextLength: number;
+  readonly #caches: PrefixCaches;
+  readonly #stopIds: ReadonlySet<number>;
+  /** Stop spellings that are several tokens. */
+  readonly #stopTexts: readonly string[];
+  /** Bits of the ids that the tokenizer knows, where the model has logits for more. */
+  readonly #known: Uint32Array | undefined;
+
+  constructor(readonly parts: GenerativeParts) {
+    const { tokenizer, stop, stopIds, decoder, contextLength } = parts;
+    this.id = parts.id;
+    this.contextLength = contextLength;
+    this.#caches = new PrefixCaches(decoder, contextLength, parts.conversations ?? 2);
+    this.#stopIds = new Set([...stop.flatMap((text) => tokenizer.idOf(text) ?? []), ...stopIds]);
+    this.#stopTexts = stop.filter((text) => tokenizer.idOf(text) === undefined);
+    if (tokenizer.vocabSize < decoder.shape.vocab_size) {
+      this.#known = new Uint32Array(Math.ceil(tokenizer.vocabSize / 32)).fill(0xffffffff);
+      const over = tokenizer.vocabSize % 32;
+      if (over > 0) this.#known[this.#known.length - 1] = 2 ** over - 1;
+    }
+  }
+
+  async *chat(messages: ChatMessages, options: ChatOptions = {}): AsyncGenerator<ChatChunk> {
+    const { compose } = this.parts;
+    if (!compose)
+      throw new UsageError(
+        `${this.id}: it continues texts and has no chat template; use complete instead of chat`,
+      );
+    const settings = this.#settings(options);
+    const prompt = await this.#prepare(compose(this.#plan(messages, options.maxTiles)), options.signal);
+    yield* this.#answers(prompt, settings, options, () => replySplitter(this.parts.template));
+  }
+
+  async *complete(prompt: string, options: ChatOptions = {}): AsyncGenerator<ChatChunk> {
+    const settings = this.#settings(options);
+    const segments = [{ text: prompt, special: false }];
+    const ids = encodePrompt(this.parts.tokenizer, segments);
+    if (ids.length === 0) throw new UsageError(`${this.id}: the prompt is empty; give it at least a word`);
+    yield* this.#answers({ ids, keys: ids }, settings, options, () => PLAIN);
+  }
+
+  /** Checks the options. */
+  #settings(options: ChatOptions): SamplingOptions {
+    const { maxTokens, stop, n = 1, maxTiles, signal: _, ...sampling } = options;
+    const whole = { maxTokens, n, maxTiles };
+    for (const [name, value] of Object.entries(whole))
+      if (value !== undefined && !(Number.isSafeInteger(value) && value >= 1))
+        throw new UsageError(`chat: ${name} is ${value}; give a whole number of at least 1`);
+    if (stop?.includes("")) throw new UsageError("chat: a stop text is empty, which every text contains");
+    return parseSamplingOptions(sampling, "chat");
+  }
+
+  /** Pictures of one message share its tiles; frames of a video have one each. */
+  #plan(messages: ChatMessages, maxTiles?: number): ChatMessage<Planned>[] {
+    const { pictures } = this.parts;
+    const max = maxTiles ?? pictures?.tiling.max_dynamic_patch ?? 1;
+    return messages.map((message) => {
+      // Templates of models of text alone know no parts.
+      if (typeof message.content === "string") return { role: message.role, content: message.content };
+      const parts = partsOf(message);
+      const images = parts.filter((p) => p.type === "image").length;
+      if (!pictures && parts.some((p) => p.type !== "text"))
+        throw new UsageError(
+          `${this.id}: it sees no pictures; leave them out or take a vision-language model`,
+        );
+      const content = parts.map((part): ContentPart<Planned> => {
+        if (part.type === "text") return part;
+        if (part.type === "video")
+          return { type: "video", frames: part.frames.map((image) => ({ image, maxTiles: 1 })) };
+        return {
+          type: "image",
+          image: { image: part.image, maxTiles: Math.max(1, Math.floor(max / images)) },
+        };
+      });
+      return { role: message.role, content };
+    });
+  }
+
+  /** Sees the pictures and finds the ids of a prompt. */
+  async #prepare(prompt: TextPrompt<Planned>, signal?: AbortSignal): Promise<ReadyPrompt> {
+    const { tokenizer, pictures } = this.parts;
+    if (!pictures || prompt.blocks.length === 0) {
+      const ids = encodePrompt(tokenizer, prompt.segments as TextSegment[]);
+      return { ids, keys: ids };
+    }
+    const seen: PictureTokens[][] = [];
+    for (const block of prompt.blocks) {
+      const own: PictureTokens[] = [];
+      for (const { image, maxTiles } of block) {
+        signal?.throwIfAborted();
+        const tiles = await pictures.tile(image, limitTiles(pictures.tiling, maxTiles));
+        own.push(await pictures.encoder.encode(tiles, signal ? { signal } : {}));
+      }
+      seen.push(own);
+    }
+    const { tokensPerTile } = pictures.encoder.model;
+    const counts = seen.map((own) => own.reduce((sum, p) => sum + p.tiles, 0));
+    const ids = encodePrompt(tokenizer, expandImages(prompt, counts, { tokensPerTile }));
+    const all = seen.flat();
+    const width = all[0]!.tokens.shape[1]!;
+    const data = new Float32Array(all.reduce((sum, p) => sum + p.tokens.data.length, 0));
+    const places: string[] = [];
+    let at = 0;
+    for (const { key, tokens } of all) {
+      data.set(tokens.data, at);
+      at += tokens.data.length;
+      for (let i = 0; i < tokens.shape[0]!; i++) places.push(`${key}/${i}`);
+    }
+    const contextId = tokenizer.idOf(IMAGE_TOKENS.context);
+    let next = 0;
+    const rows = ids.map((id) => (id === contextId ? next++ : -1));
+    if (next !== places.length)
+      throw new UsageError(
+        `${this.id}: ${places.length} image tokens have ${next} places in the prompt; its tokenizer does not know ${IMAGE_TOKENS.context}`,
+      );
+    const keys = ids.map((id, i) => (rows[i]! < 0 ? id : places[rows[i]!]!));
+    return { ids, keys, images: { tokens: f32([places.length, width], data), rows } };
+  }
+
+  /** One answer after the other, and what they took. */
+  async *#answers(
+    prompt: ReadyPrompt,
+    settings: SamplingOptions,
+    options: ChatOptions,
+    splitter: () => ReplySplitter,
+  ): AsyncGenerator<ChatChunk> {
+    const { n = 1 } = options;
+    const room = this.contextLength - prompt.ids.length;
+    if (room < 1)
+      throw new UsageError(
+        `${this.id}: the conversation takes ${prompt.ids.length} tokens, the context holds ${this.contextLength} with the answer; shorten it, or send fewer pictures or tiles`,
+      );
+    const usage = { promptTokens: prompt.ids.length, cachedTokens: 0, completionTokens: 0 };
+    for (let index = 0; index < n; index++) {
+      const answer = this.#answer(prompt, settings, options, index, splitter());
+      for await (const chunk of answer) {
+        usage.completionTokens += chunk.tokens.length;
+        if (chunk.cachedTokens !== undefined && index === 0) usage.cachedTokens = chunk.cachedTokens;
+        const { cachedTokens: _, ...rest } = chunk;
+        const isLast = index === n - 1 && chunk.finishReason !== undefined;
+        yield isLast ? { ...rest, usage } : rest;
+      }
+    }
+  }
+
+  async *#answer(
+    { ids, keys, images }: ReadyPrompt,
+    settings: SamplingOptions,
+    { maxTokens, stop = [], signal }: ChatOptions,
+    index: number,
+    splitter: ReplySplitter,
+  ): AsyncGenerator<ChatChunk & { readonly cachedTokens?: number }> {
+    const { tokenizer, decoder, penalizesPrompt } = this.parts;
+    const { cache, length, giveBack } = this.#caches.borrow(keys);
+    const made: number[] = [];
+    try {
+      const prompt = {
+        ids: ids.slice(length),
+        ...(images && { images: { tokens: images.tokens, rows: images.rows.slice(length) } }),
+      };
+      const tokens = generate(decoder, cache, prompt, {
+        sampler: createSampler(settings, index),
+        history: new TokenHistory(penalizesPrompt ? ids : []),
+        maxNewTokens: Math.min(maxTokens ?? Number.POSITIVE_INFINITY, this.contextLength - ids.length),
+        stopIds: this.#stopIds,
+        ...(this.#known && { allowed: () => this.#known! }),
+        ...(signal && { signal }),
+      });
+      const text = tokenizer.decoder({ skipSpecial: (token) => !KEPT_TOKENS.has(token) });
+      const stops = new StopStrings([...stop, ...this.#stopTexts]);
+      let finishReason: FinishReason = "length";
+      for await (const token of tokens) {
+        made.push(token.id);
+        const isEnd = this.#stopIds.has(token.id);
+        const settled = stops.push(isEnd ? text.end() : text.push(token.id));
+        const { thinking, answer } = splitter.push(settled.text);
+        const cached = made.length === 1 ? { cachedTokens: length } : {};
+        yield { index, text: answer, thinking, tokens: [this.#detail(token)], ...cached };
+        if (isEnd || settled.stop !== undefined) {
+          finishReason = "stop";
+          break;
+        }
+      }
+      const rest = finishReason === "stop" ? stops.end() : stops.push(text.end()).text + stops.end();
+      const [last, end] = [splitter.push(rest), splitter.end()];
+      yield {
+        index,
+        text: last.answer + end.answer,
+        thinking: last.thinking + end.thinking,
+        tokens: [],
+        finishReason,
+      };
+    } finally {
+      giveBack([...keys, ...made]);
+    }
+  }
+
+  #detail({ id, logprob, topLogprobs = [] }: ChosenToken): TokenDetail {
+    const of = (token: TokenLogprob) => {
+      const bytes = this.parts.tokenizer.bytesOf(token.id) ?? new Uint8Array();
+      return { token: new TextDecoder().decode(bytes), bytes, logprob: token.logprob };
+    };
+    return { ...of({ id, logprob }), top: topLogprobs.map(of) };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#caches[Symbol.dispose]();
+  }
+}
+
+/** A text that is all answer. */
+const PLAIN: ReplySplitter = {
+  push: (text) => ({ thinking: "", answer: text }),
+  end: () => ({ thinking: "", answer: "" }),
+};

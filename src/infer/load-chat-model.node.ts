@@ -1,0 +1,235 @@
+import { readFile, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { z } from "zod";
+import { ConfigError, UsageError } from "../core/errors.ts";
+import type { Precision } from "../core/precisions.ts";
+import { InternVLChat } from "../models/internvl_chat.ts";
+import type { CausalLanguageModel } from "../nn/decoder.ts";
+import { type Module, modules } from "../nn/module.ts";
+import { Int8Linear } from "../nn/quantized.ts";
+import { createRuntime } from "../runtime/ort.node.ts";
+import type { TensorSource } from "../runtime/runtime.ts";
+import { chatTemplate } from "../text/chat-templates.ts";
+import { type ChatMessage, composePrompt } from "../text/conversation.ts";
+import { ggufTokenizer } from "../text/gguf-tokenizer.ts";
+import { renderChatTemplate } from "../text/jinja-template.ts";
+import { openTokenizer } from "../text/tokenizer.node.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
+import { tileImage } from "../vision/tiles.node.ts";
+import type { Checkpoint } from "../weights/checkpoint.ts";
+import { openGguf } from "../weights/gguf.node.ts";
+import { ggufPair } from "../weights/gguf-pair.ts";
+import { ggufText } from "../weights/gguf-text.ts";
+import { openCheckpoint } from "../weights/open-checkpoint.node.ts";
+import { AsyncDisposables } from "./async-disposables.ts";
+import { isChatConfig, readChatConfig, readLanguageConfig } from "./chat-config.ts";
+import type { ChatModel } from "./chat-model.ts";
+import { checkInt8Products } from "./check-int8.ts";
+import { Decoder } from "./decoder.ts";
+import { endOfText } from "./end-of-text.node.ts";
+import { GenerativeModel, type GenerativeParts } from "./generative-model.ts";
+import { PictureEncoder } from "./picture-tokens.ts";
+import { placeWeights } from "./place-weights.ts";
+import type { Fields } from "./unused-fields.ts";
+import { weightsId } from "./weights-id.node.ts";
+
+export interface LoadChatOptions {
+  /** Threads of the runtime; default: the physical cores. */
+  readonly threads?: number;
+  /** How weights are kept and multiplied; default as in the file. */
+  readonly precision?: Precision;
+  /** Most tokens of a conversation with its answer; default 8192, or less where the model has less. */
+  readonly context?: number;
+  /** The vision part (mmproj) of a GGUF model. */
+  readonly mmproj?: string;
+}
+
+const CONTEXT = 8192;
+
+/** A model as it was found in files: its tree, its weights, and how it is talked to. */
+interface Found {
+  readonly root: Module;
+  readonly language: CausalLanguageModel;
+  readonly chat: InternVLChat | undefined;
+  readonly checkpoint: Checkpoint;
+  readonly weights: ReadonlyMap<string, TensorSource>;
+  readonly tokenizer: Tokenizer;
+  readonly prompting: Pick<GenerativeParts, "compose" | "template" | "stop" | "stopIds" | "penalizesPrompt">;
+}
+
+/**
+ * Loads a model to chat with: the folder of an InternVL-Chat (1.1 to 3.5, in either published format) or of a language
+ * model alone, or a .gguf file, with its mmproj for pictures. What it holds is released with it. Throws CheckpointError,
+ * ConfigError or UsageError with everything that does not fit.
+ */
+export async function loadChatModel(path: string, options: LoadChatOptions = {}): Promise<ChatModel> {
+  const { context = CONTEXT, threads, precision, mmproj } = options;
+  if (!(Number.isSafeInteger(context) && context >= 2))
+    throw new UsageError(`loadChatModel: context is ${context}; give a whole number of at least 2`);
+  const isGguf = path.endsWith(".gguf");
+  if (mmproj !== undefined && !isGguf)
+    throw new UsageError(
+      `${path}: an mmproj belongs to a .gguf file; a folder holds its vision tower itself`,
+    );
+  const found = isGguf ? await findGguf(path, mmproj, precision) : await findFolder(path, precision);
+  const { root, language, chat, weights, tokenizer, checkpoint, prompting } = found;
+  const stack = new AsyncDisposables();
+  try {
+    const runtime = stack.own(await createRuntime(threads ? { threads } : {}));
+    if ([...modules(root)].some(([, module]) => module instanceof Int8Linear))
+      await checkInt8Products(runtime);
+    const set = stack.own(await runtime.weights(weights));
+    const decoder = stack.own(await Decoder.create(runtime, language, set));
+    const encoder = chat && stack.own(await PictureEncoder.create(runtime, chat, set));
+    const model = stack.own(
+      new GenerativeModel({
+        id: await weightsId(path, weights, checkpoint, precision ? { precision } : {}),
+        tokenizer,
+        decoder,
+        contextLength: Math.min(context, language.shape.rope.max_position_embeddings),
+        ...prompting,
+        ...(encoder && { pictures: { encoder, tiling: tilingOf(chat), tile: tileImage } }),
+      }),
+    );
+    return {
+      id: model.id,
+      contextLength: model.contextLength,
+      chat: (messages, options) => model.chat(messages, options),
+      complete: (prompt, options) => model.complete(prompt, options),
+      [Symbol.asyncDispose]: () => stack.dispose(),
+    };
+  } catch (error) {
+    // What could not be released follows from the first error, which is the one to tell.
+    await stack.dispose().catch(() => {});
+    throw error;
+  }
+}
+
+const tilingOf = ({ cfg, imageSize }: InternVLChat) => ({
+  force_image_size: imageSize,
+  dynamic_image_size: cfg.dynamic_image_size,
+  use_thumbnail: cfg.use_thumbnail,
+  min_dynamic_patch: cfg.min_dynamic_patch,
+  max_dynamic_patch: cfg.max_dynamic_patch,
+  pad2square: cfg.pad2square,
+});
+
+async function findFolder(path: string, precision: Precision | undefined): Promise<Found> {
+  const folder = (await stat(path)).isDirectory() ? path : dirname(path);
+  const { config, checkpoint, keys } = await openCheckpoint(path);
+  const where = `${path}: config.json`;
+  if (config === undefined)
+    throw new ConfigError(`${where}: not found beside the weights; put the model's into the folder`);
+  const tokenizer = await openTokenizer(folder);
+  const stopIds = [...(await endOfText(folder, config))];
+  if (!isChatConfig(config)) {
+    const language = readLanguageConfig(config as Fields, where).create({ tied: false });
+    const weights = await placeWeights(language, checkpoint, { precision });
+    const prompting = { ...native(tokenizer, await folderTemplate(folder), folder), stopIds };
+    return { root: language, language, chat: undefined, checkpoint, weights, tokenizer, prompting };
+  }
+  const { chat: cfg, language: family, format } = readChatConfig(config, where);
+  const language = family.create({ tied: false });
+  const chat = new InternVLChat(cfg, language);
+  const weights = await placeWeights(chat, checkpoint, { keys, precision });
+  const prompting =
+    format === "hf"
+      ? native(tokenizer, await folderTemplate(folder), folder)
+      : published(tokenizer, cfg, where);
+  return { root: chat, language, chat, checkpoint, weights, tokenizer, prompting: { ...prompting, stopIds } };
+}
+
+async function findGguf(
+  path: string,
+  mmproj: string | undefined,
+  precision: Precision | undefined,
+): Promise<Found> {
+  const file = await openGguf(path);
+  const tokenizer = ggufTokenizer(Object.fromEntries(file.metadata), path);
+  const prompting = {
+    ...native(tokenizer, file.metadata.get("tokenizer.chat_template"), path),
+    stopIds: tokenizer.eosId === undefined ? [] : [tokenizer.eosId],
+  };
+  if (mmproj === undefined) {
+    const { checkpoint, config } = await ggufText(file);
+    const language = readLanguageConfig(config as unknown as Fields, path).create({ tied: false });
+    const weights = await placeWeights(language, checkpoint, { precision });
+    return { root: language, language, chat: undefined, checkpoint, weights, tokenizer, prompting };
+  }
+  const { checkpoint, config } = await ggufPair(file, await openGguf(mmproj));
+  const { chat: cfg, language: family } = readChatConfig(config, path);
+  const language = family.create({ tied: false });
+  const chat = new InternVLChat(
+    { ...cfg, dynamic_image_size: true, use_thumbnail: true, max_dynamic_patch: cfg.max_dynamic_patch },
+    language,
+  );
+  const weights = await placeWeights(chat, checkpoint, { precision });
+  return { root: chat, language, chat, checkpoint, weights, tokenizer, prompting };
+}
+
+type Prompting = Omit<Found["prompting"], "stopIds">;
+
+/** Prompts of the GitHub format, by the name in its configuration. */
+function published(tokenizer: Tokenizer, cfg: InternVLChat["cfg"], where: string): Prompting {
+  const { template, system_message } = cfg;
+  if (template === undefined)
+    throw new ConfigError(
+      `${where}: it names no template; add the field template, "internvl2_5" for instance`,
+    );
+  const { stop } = chatTemplate(template);
+  const specials = tokenizer.addedTokens;
+  return {
+    template,
+    stop,
+    penalizesPrompt: false,
+    compose: <P>(messages: readonly ChatMessage<P>[]) =>
+      composePrompt(messages, { template, systemMessage: system_message, specials }),
+  };
+}
+
+/** Prompts by a repository's own template; a model without one continues texts. */
+function native(tokenizer: Tokenizer, template: unknown, where: string): Prompting {
+  const isKnown = (token: string) => tokenizer.idOf(token) !== undefined;
+  const isGptOss = isKnown("<|channel|>");
+  const plain = { template: isGptOss ? "internvl3_5_gpt_oss" : "", stop: [], penalizesPrompt: true };
+  if (typeof template !== "string") return plain;
+  const variables = Object.fromEntries(
+    [
+      ["bos_token", tokenizer.bosId],
+      ["eos_token", tokenizer.eosId],
+    ].flatMap(([name, id]) =>
+      id === undefined ? [] : [[name, tokenizer.decode([id as number], { skipSpecial: false })]],
+    ),
+  ) as Record<string, string>;
+  const options = { specials: tokenizer.addedTokens, where: `${where}: chat template`, variables };
+  return {
+    ...plain,
+    stop: TURN_ENDS.filter((token) => isKnown(token) && !(isGptOss && token === "<|end|>")),
+    compose: <P>(messages: readonly ChatMessage<P>[]) => renderChatTemplate(template, messages, options),
+  };
+}
+
+/** Tokens that end a turn in the templates of the families; GPT-OSS ends a channel with Phi-3's. */
+const TURN_ENDS = ["<|im_end|>", "<|eot_id|>", "<|return|>", "<|end|>"];
+
+const TemplateField = z.looseObject({ chat_template: z.string().optional() });
+
+/** `chat_template.jinja`, or the field of that name in the files where it stood before. */
+async function folderTemplate(folder: string): Promise<string | undefined> {
+  const read = (name: string) => readFile(join(folder, name), "utf8").catch(() => undefined);
+  const own = await read("chat_template.jinja");
+  if (own !== undefined) return own;
+  for (const name of ["chat_template.json", "tokenizer_config.json"]) {
+    const text = await read(name);
+    if (text === undefined) continue;
+    let parsed: unknown;
+    try {
+      parsed = JSON.parse(text);
+    } catch {
+      throw new ConfigError(`${join(folder, name)}: expected JSON; the file is damaged, fetch it again`);
+    }
+    const { data } = TemplateField.safeParse(parsed);
+    if (data?.chat_template !== undefined) return data.chat_template;
+  }
+  return undefined;
+}

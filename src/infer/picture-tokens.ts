@@ -1,0 +1,89 @@
+import { f32, type HostTensor } from "../core/array.ts";
+import { input } from "../graph/tensor.ts";
+import type { InternVLChat } from "../models/internvl_chat.ts";
+import { normalizePixels } from "../models/pixels.ts";
+import { emit } from "../onnx/emit.ts";
+import { fuse } from "../onnx/fuse.ts";
+import type { Runtime, Session, WeightSet } from "../runtime/runtime.ts";
+import type { RgbImage } from "../vision/image.ts";
+import { packU8 } from "../vision/normalize.ts";
+
+/** A picture as image tokens of the language model. */
+export interface PictureTokens {
+  /** Tells pictures apart: a hash of the tiles. */
+  readonly key: string;
+  readonly tiles: number;
+  /** [tiles · T, D] */
+  readonly tokens: HostTensor<"f32">;
+}
+
+/** Tiles that are encoded in one run: bounds the memory of activations. */
+const TILE_BATCH = 4;
+
+/** Bytes of image tokens that are kept: those of earlier turns are needed in every following one. */
+const KEPT_BYTES = 256 * 2 ** 20;
+
+/** The vision tower with its projector; remembers the pictures that it saw last. */
+export class PictureEncoder implements AsyncDisposable {
+  /** Least recently used first. */
+  readonly #known = new Map<string, PictureTokens>();
+  #bytes = 0;
+
+  private constructor(
+    readonly model: InternVLChat,
+    readonly session: Session,
+  ) {}
+
+  static async create(
+    runtime: Runtime,
+    model: InternVLChat,
+    weights: WeightSet,
+    options: { readonly threads?: number } = {},
+  ): Promise<PictureEncoder> {
+    const S = model.imageSize;
+    const tiles = model.encodeTiles(normalizePixels(input("tiles", "u8", ["N", S, S, 3])));
+    const { bytes } = emit(fuse({ tokens: tiles }));
+    return new PictureEncoder(model, await runtime.session(bytes, { weights, ...options }));
+  }
+
+  /** The tokens of a picture that was cut into tiles. */
+  async encode(
+    tiles: readonly RgbImage[],
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<PictureTokens> {
+    const pixels = packU8(tiles);
+    const digest = await crypto.subtle.digest("SHA-256", pixels.data as Uint8Array<ArrayBuffer>);
+    const key = Array.from(new Uint8Array(digest, 0, 12), (b) => b.toString(16).padStart(2, "0")).join("");
+    const known = this.#known.get(key);
+    if (known) {
+      this.#known.delete(key);
+      this.#known.set(key, known);
+      return known;
+    }
+    const width = this.model.language_model.shape.hidden_size;
+    const rows = this.model.tokensPerTile;
+    const data = new Float32Array(tiles.length * rows * width);
+    for (let at = 0; at < tiles.length; at += TILE_BATCH) {
+      options.signal?.throwIfAborted();
+      const { tokens } = await this.session.run({ tiles: packU8(tiles.slice(at, at + TILE_BATCH)) }, options);
+      data.set(tokens!.data as Float32Array, at * rows * width);
+    }
+    const made = { key, tiles: tiles.length, tokens: f32([tiles.length * rows, width], data) };
+    this.#keep(made);
+    return made;
+  }
+
+  #keep(made: PictureTokens): void {
+    this.#known.set(made.key, made);
+    this.#bytes += made.tokens.data.byteLength;
+    for (const [key, { tokens }] of this.#known) {
+      if (this.#bytes <= KEPT_BYTES || key === made.key) return;
+      this.#known.delete(key);
+      this.#bytes -= tokens.data.byteLength;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.session[Symbol.asyncDispose]();
+  }
+}

@@ -1,0 +1,43 @@
+import type { HostTensor } from "../core/array.ts";
+import type { Precision } from "../core/precisions.ts";
+import { keepBlocks } from "../models/keep-blocks.ts";
+import { applyPrecision } from "../models/precision.ts";
+import { type Module, parameters } from "../nn/module.ts";
+import type { TensorSource } from "../runtime/runtime.ts";
+import type { Checkpoint } from "../weights/checkpoint.ts";
+import { COMPUTED_TABLES } from "../weights/internvl-chat-keys.ts";
+import type { KeyMap } from "../weights/key-map.ts";
+import { loadCheckpoint } from "../weights/load-checkpoint.ts";
+
+/** The head of a language model, alone or in a chat model, and the tables that it may share. */
+const HEAD = /^(language_model\.)?(lm_head|output)\.weight$/;
+const TABLE = /^(language_model\.)?model\.(embed_tokens|tok_embeddings)\.weight$/;
+
+/**
+ * The weights of a model with a language model in it: byte ranges of the files, or made from them when loaded; a head that
+ * the file lacks is the embedding table under its own name, since it may be stored in another precision. Without a
+ * precision, what the file holds quantised stays so. Changes the model's tree. Throws a CheckpointError with everything
+ * that does not fit.
+ */
+export async function placeWeights(
+  root: Module,
+  checkpoint: Checkpoint,
+  options: { readonly keys?: KeyMap | undefined; readonly precision?: Precision | undefined } = {},
+): Promise<Map<string, TensorSource>> {
+  const { keys, precision } = options;
+  const shapes = new Map([...parameters(root)].map(([key, { shape }]) => [key, { shape }]));
+  const head = [...shapes.keys()].find((key) => HEAD.test(key))!;
+  const held = new Set(
+    checkpoint.keys.map((key) => {
+      const to = keys === undefined ? { key } : keys.map(key);
+      return to !== undefined && "key" in to ? to.key : undefined;
+    }),
+  );
+  const isTied = !held.has(head);
+  if (isTied) shapes.delete(head);
+  const loaded = await loadCheckpoint(shapes, checkpoint, { ...(keys && { keys }), ignore: COMPUTED_TABLES });
+  if (isTied) loaded.set(head, loaded.get([...shapes.keys()].find((key) => TABLE.test(key))!)!);
+  const read = (source: TensorSource): Promise<HostTensor> => checkpoint.read(source);
+  const placed = precision === undefined ? keepBlocks(root, loaded) : loaded;
+  return applyPrecision(root, placed, precision, read);
+}

@@ -1,0 +1,32 @@
+import { createHash } from "node:crypto";
+import { basename, resolve } from "node:path";
+import type { HostTensor } from "../core/array.ts";
+import type { Precision } from "../core/precisions.ts";
+import type { TensorSource } from "../runtime/runtime.ts";
+import type { Checkpoint } from "../weights/checkpoint.ts";
+import { formatId } from "./embedder.ts";
+
+/**
+ * A name for what a model gives: the folder's name, the precision, and a hash of names, shapes and the
+ * data of a few small tensors (reading billions of weights for a name would take minutes), the precision and the
+ * picture's size.
+ */
+export async function weightsId(
+  path: string,
+  weights: ReadonlyMap<string, TensorSource>,
+  checkpoint: Checkpoint,
+  options: { readonly precision?: Precision; readonly imageSize?: number } = {},
+): Promise<string> {
+  const hash = createHash("sha256");
+  for (const [key, source] of weights) {
+    hash.update(`${key} ${source.dtype} [${source.shape}]`);
+    // Scales are made with their codes: reading them would quantise every layer once more.
+    if (source.shape.length <= 1 && !key.endsWith(".scales")) {
+      const tensor: HostTensor = await checkpoint.read(source);
+      hash.update(new Uint8Array(tensor.data.buffer, tensor.data.byteOffset, tensor.data.byteLength));
+    }
+  }
+  hash.update(JSON.stringify([options.precision, options.imageSize]));
+  const name = basename(resolve(path)).replace(/\.\w+$/, "");
+  return formatId({ name, precision: options.precision, fingerprint: hash.digest("hex").slice(0, 12) });
+}
