@@ -13,6 +13,10 @@ export interface ChatOptions extends Partial<SamplingOptions> {
   readonly maxTokens?: number;
   /** Texts that end an answer and are not part of it. */
   readonly stop?: readonly string[];
+  /** Keeps the answer to JSON: any object, or what a JSON schema describes (see jsonSchemaGrammar for its keywords). */
+  readonly responseFormat?:
+    | { readonly type: "json_object" }
+    | { readonly type: "json_schema"; readonly schema: unknown };
   /** How many answers to one conversation, each with random numbers of its own; default 1. */
   readonly n?: number;
   /** Most tiles of a picture; default: the model's. Several pictures of one message share it. */

@@ -14,6 +14,7 @@ import type { Tokenizer } from "../text/tokenizer.ts";
 import type { RgbImage } from "../vision/image.ts";
 import { limitTiles } from "../vision/tile-budget.ts";
 import type { Tiling } from "../vision/tiling.ts";
+import type { GrammarSymbol } from "./byte-grammar.ts";
 import type {
   ChatChunk,
   ChatMessages,
@@ -25,11 +26,14 @@ import type {
 import type { Decoder } from "./decoder.ts";
 import { encodePrompt } from "./encode-prompt.ts";
 import { generate } from "./generate.ts";
+import { JsonConstraint } from "./json-constraint.ts";
+import { jsonObjectGrammar, jsonSchemaGrammar } from "./json-schema.ts";
 import type { PictureEncoder, PictureTokens } from "./picture-tokens.ts";
 import { type PositionKey, PrefixCaches } from "./prefix-caches.ts";
 import { type ChosenToken, createSampler, type TokenLogprob } from "./sampling.ts";
 import { parseSamplingOptions, type SamplingOptions } from "./sampling-options.ts";
 import { TokenHistory } from "./token-history.ts";
+import { TokenTrie } from "./token-trie.ts";
 
 /** What a chat model is put together from. What is disposable stays the caller's. */
 export interface GenerativeParts {
@@ -56,6 +60,12 @@ export interface GenerativeParts {
   };
   /** Conversations whose computed beginnings are kept; default 2. */
   readonly conversations?: number;
+}
+
+interface Settings {
+  readonly sampling: SamplingOptions;
+  /** What the answer is kept to. */
+  readonly grammar?: GrammarSymbol;
 }
 
 /** A picture and how many tiles it may have. */
@@ -88,6 +98,8 @@ export class GenerativeModel implements ChatModel {
   readonly #stopTexts: readonly string[];
   /** Bits of the ids that the tokenizer knows, where the model has logits for more. */
   readonly #known: Uint32Array | undefined;
+  /** The vocabulary's bytes, made for the first constrained answer. */
+  #trie: TokenTrie | undefined;
 
   constructor(readonly parts: GenerativeParts) {
     const { tokenizer, stop, stopIds, decoder, contextLength } = parts;
@@ -111,7 +123,8 @@ export class GenerativeModel implements ChatModel {
       );
     const settings = this.#settings(options);
     const prompt = await this.#prepare(compose(this.#plan(messages, options.maxTiles)), options.signal);
-    yield* this.#answers(prompt, settings, options, () => replySplitter(this.parts.template));
+    const splitter = settings.grammar ? () => PLAIN : () => replySplitter(this.parts.template);
+    yield* this.#answers(prompt, settings, options, splitter);
   }
 
   async *complete(prompt: string, options: ChatOptions = {}): AsyncGenerator<ChatChunk> {
@@ -123,14 +136,34 @@ export class GenerativeModel implements ChatModel {
   }
 
   /** Checks the options. */
-  #settings(options: ChatOptions): SamplingOptions {
-    const { maxTokens, stop, n = 1, maxTiles, signal: _, ...sampling } = options;
+  #settings(options: ChatOptions): Settings {
+    const { maxTokens, stop, n = 1, maxTiles, responseFormat, signal: _, ...sampling } = options;
     const whole = { maxTokens, n, maxTiles };
     for (const [name, value] of Object.entries(whole))
       if (value !== undefined && !(Number.isSafeInteger(value) && value >= 1))
         throw new UsageError(`chat: ${name} is ${value}; give a whole number of at least 1`);
     if (stop?.includes("")) throw new UsageError("chat: a stop text is empty, which every text contains");
-    return parseSamplingOptions(sampling, "chat");
+    const grammar =
+      responseFormat?.type === "json_schema"
+        ? jsonSchemaGrammar(responseFormat.schema)
+        : responseFormat && jsonObjectGrammar;
+    return { sampling: parseSamplingOptions(sampling, "chat"), ...(grammar && { grammar }) };
+  }
+
+  /** Follows one constrained text: the mask of what may come next, and the token that came. */
+  #constrain(grammar: GrammarSymbol): { allowed(): Uint32Array; advance(id: number): void } {
+    const { tokenizer, decoder } = this.parts;
+    this.#trie ??= new TokenTrie(
+      Array.from({ length: decoder.shape.vocab_size }, (_, id) => tokenizer.bytesOf(id)),
+    );
+    const constraint = new JsonConstraint(grammar, this.#trie, this.#stopIds);
+    let state = constraint.start;
+    return {
+      allowed: () => constraint.allowed(state),
+      advance: (id) => {
+        state = constraint.advance(state, id);
+      },
+    };
   }
 
   /** Pictures of one message share its tiles; frames of a video have one each. */
@@ -203,7 +236,7 @@ export class GenerativeModel implements ChatModel {
   /** One answer after the other, and what they took. */
   async *#answers(
     prompt: ReadyPrompt,
-    settings: SamplingOptions,
+    settings: Settings,
     options: ChatOptions,
     splitter: () => ReplySplitter,
   ): AsyncGenerator<ChatChunk> {
@@ -228,7 +261,7 @@ export class GenerativeModel implements ChatModel {
 
   async *#answer(
     { ids, keys, images }: ReadyPrompt,
-    settings: SamplingOptions,
+    { sampling, grammar }: Settings,
     { maxTokens, stop = [], signal }: ChatOptions,
     index: number,
     splitter: ReplySplitter,
@@ -236,17 +269,19 @@ export class GenerativeModel implements ChatModel {
     const { tokenizer, decoder, penalizesPrompt } = this.parts;
     const { cache, length, giveBack } = this.#caches.borrow(keys);
     const made: number[] = [];
+    const constrained = grammar && this.#constrain(grammar);
+    const allowed = constrained?.allowed ?? (this.#known && (() => this.#known!));
     try {
       const prompt = {
         ids: ids.slice(length),
         ...(images && { images: { tokens: images.tokens, rows: images.rows.slice(length) } }),
       };
       const tokens = generate(decoder, cache, prompt, {
-        sampler: createSampler(settings, index),
+        sampler: createSampler(sampling, index),
         history: new TokenHistory(penalizesPrompt ? ids : []),
         maxNewTokens: Math.min(maxTokens ?? Number.POSITIVE_INFINITY, this.contextLength - ids.length),
         stopIds: this.#stopIds,
-        ...(this.#known && { allowed: () => this.#known! }),
+        ...(allowed && { allowed }),
         ...(signal && { signal }),
       });
       const text = tokenizer.decoder({ skipSpecial: (token) => !KEPT_TOKENS.has(token) });
@@ -254,6 +289,7 @@ export class GenerativeModel implements ChatModel {
       let finishReason: FinishReason = "length";
       for await (const token of tokens) {
         made.push(token.id);
+        constrained?.advance(token.id);
         const isEnd = this.#stopIds.has(token.id);
         const settled = stops.push(isEnd ? text.end() : text.push(token.id));
         const { thinking, answer } = splitter.push(settled.text);

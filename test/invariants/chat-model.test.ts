@@ -207,6 +207,37 @@ describe("a picture", () => {
   });
 });
 
+describe("an answer that is kept to JSON", () => {
+  test("is what the schema describes, and ends by itself", async () => {
+    const schema = {
+      type: "object",
+      properties: { name: { enum: ["cat", "dog"] }, count: { type: "integer" }, ok: { type: "boolean" } },
+      required: ["name", "count", "ok"],
+      additionalProperties: false,
+    };
+    // Random words of a random model: only the grammar makes them JSON. Numbers may be long.
+    for (const seed of [1, 2, 3]) {
+      const options: ChatOptions = {
+        temperature: 1,
+        seed,
+        maxTokens: 300,
+        responseFormat: { type: "json_schema", schema },
+      };
+      const all = await chunks(ask("json"), options);
+      const value = JSON.parse(textOf(all)) as Record<string, unknown>;
+      expect(["cat", "dog"]).toContain(value.name);
+      expect(Number.isInteger(value.count)).toBe(true);
+      expect(Object.keys(value)).toHaveLength(3);
+      expect(all.at(-1)!.finishReason).toBe("stop");
+    }
+  });
+
+  test("a keyword that is not known is refused by name", async () => {
+    const responseFormat = { type: "json_schema", schema: { type: "string", pattern: "a" } } as const;
+    await expect(chunks(ask("json"), { ...GREEDY, responseFormat })).rejects.toThrow(/pattern/);
+  });
+});
+
 test("a text goes on without a template", async () => {
   const all: ChatChunk[] = [];
   for await (const chunk of model.complete("once upon", { ...GREEDY })) all.push(chunk);
