@@ -5,9 +5,12 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
+import { ask } from "../examples/chat.ts";
 import { classify } from "../examples/classify.ts";
 import { similarities } from "../examples/embed.ts";
 import { search } from "../examples/search.ts";
+import { temporaryFolder } from "./temporary-folder.ts";
+import { writeTinyChat } from "./tiny-chat.ts";
 
 /** The examples of the README, run on the shipped model and gallery. */
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -34,6 +37,14 @@ test("search: a folder is indexed and answers", async () => {
   } finally {
     await rm(dir, { recursive: true });
   }
+});
+
+test("chat: a model of random weights says something about a picture", async () => {
+  await using folder = await temporaryFolder();
+  await writeTinyChat(folder.path);
+  let text = "";
+  for await (const more of ask(folder.path, gallery("animals/cat-face.webp"), "What is this?")) text += more;
+  expect(text.length).toBeGreaterThan(10);
 });
 
 test("each runs as its first line says", async () => {
