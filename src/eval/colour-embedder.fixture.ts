@@ -33,6 +33,7 @@ export function colourEmbedder(): Embedder & { readonly calls: { images: number;
         return unit(word ? [...COLOURS[word]!] : [1, 1, 1]);
       });
     },
+    countTokens: (texts) => texts.map((text) => text.split(" ").length),
     [Symbol.asyncDispose]: async () => {},
   };
 }

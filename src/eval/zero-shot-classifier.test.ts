@@ -14,6 +14,7 @@ function tableEmbedder(table: Record<string, number[]>, asked: string[][] = []):
       asked.push([...texts]);
       return texts.map((text) => Float32Array.from(table[text] ?? [Number.NaN, 0]));
     },
+    countTokens: (texts) => texts.map(() => 1),
     [Symbol.asyncDispose]: async () => {},
   };
 }

@@ -7,7 +7,7 @@ import { l2Normalize } from "../nn/losses.ts";
 import { emit } from "../onnx/emit.ts";
 import { fuse } from "../onnx/fuse.ts";
 import type { Runtime, Session, WeightSet } from "../runtime/runtime.ts";
-import { encodeForInternVLC } from "../text/clip-text.ts";
+import { type ClipText, encodeForInternVLC } from "../text/clip-text.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { RgbImage } from "../vision/image.ts";
 import { packU8 } from "../vision/normalize.ts";
@@ -79,13 +79,8 @@ class ContrastiveEmbedder implements Embedder {
   }
 
   async embedTexts(texts: readonly string[], options: { readonly signal?: AbortSignal } = {}) {
-    const { tokenizer, maxTextTokens } = this.options;
     return this.#inBatches(texts, TEXT_BATCH, options, (batch) => {
-      const { ids, lengths } = encodeForInternVLC(
-        tokenizer,
-        batch,
-        maxTextTokens ? { maxLength: maxTextTokens } : {},
-      );
+      const { ids, lengths } = this.#encode(batch);
       this.#checkIds(ids.data);
       const eos = i64(
         [batch.length],
@@ -93,6 +88,15 @@ class ContrastiveEmbedder implements Embedder {
       );
       return this.textSession.run({ ids, eos }, options);
     });
+  }
+
+  countTokens(texts: readonly string[]): readonly number[] {
+    return texts.length === 0 ? [] : this.#encode(texts).lengths;
+  }
+
+  #encode(texts: readonly string[]): ClipText {
+    const { tokenizer, maxTextTokens } = this.options;
+    return encodeForInternVLC(tokenizer, texts, maxTextTokens ? { maxLength: maxTextTokens } : {});
   }
 
   /** Ids outside the embedding table would end inside the runtime, far from their cause. */

@@ -18,6 +18,8 @@ export interface Embedder extends AsyncDisposable {
   ): Promise<Float32Array[]>;
   /** Embeds texts in order, with the published `summarize:` prefix; each result is L2-normalised. */
   embedTexts(texts: readonly string[], options?: { readonly signal?: AbortSignal }): Promise<Float32Array[]>;
+  /** How many tokens `embedTexts` makes of each text: with the prefix, BOS and EOS, and no more than the model takes. */
+  countTokens(texts: readonly string[]): readonly number[];
 }
 
 /** The parts of an {@link Embedder.id}, "NAME@FINGERPRINT" or "NAME:PRECISION@FINGERPRINT". */

@@ -143,6 +143,7 @@ export async function loadEmbedder(path: string, options: LoadOptions = {}): Pro
       scale,
       embedImages: (images, options) => embedder.embedImages(images, options),
       embedTexts: (texts, options) => embedder.embedTexts(texts, options),
+      countTokens: (texts) => embedder.countTokens(texts),
       [Symbol.asyncDispose]: () => stack.dispose(),
     };
   } catch (error) {

@@ -43,6 +43,8 @@ export function fakeEmbedder({ id = "colours-1", delayMs = 0, onImages }: FakeOp
     },
     embedTexts: async (texts) =>
       texts.map((t) => histogram(t.split(/\W+/).flatMap((word) => COLOURS[word.toLowerCase()] ?? []))),
+    // A word is a token, and BOS and EOS.
+    countTokens: (texts) => texts.map((t) => t.split(/\W+/).filter(Boolean).length + 2),
     [Symbol.asyncDispose]: async () => {},
   };
 }

@@ -63,4 +63,4 @@ export function sameOriginOnly(options: {
 }
 
 /** A link from another site may open the page, but not reach into the API. */
-const isPage = (path: string): boolean => !path.startsWith("/api/");
+const isPage = (path: string): boolean => !/^\/(api|v1|metrics)(\/|$)/.test(path);

@@ -2,11 +2,12 @@ import type { z } from "zod";
 import { InternVLError, isUserError, MediaError } from "../core/errors.ts";
 import { TooLargeError } from "../vision/decode.node.ts";
 
-export type ErrorStatus = 400 | 403 | 404 | 405 | 409 | 413 | 415 | 422 | 429 | 499 | 500 | 503 | 504;
+export type ErrorStatus = 400 | 401 | 403 | 404 | 405 | 409 | 413 | 415 | 422 | 429 | 499 | 500 | 503 | 504;
 
 /** Machine-readable names of what went wrong, one per status. */
 const TYPES: { readonly [S in ErrorStatus]: string } = {
   400: "bad_request",
+  401: "unauthorized",
   403: "forbidden",
   404: "not_found",
   405: "method_not_allowed",
@@ -59,7 +60,7 @@ export function toHttpError(error: unknown): HttpError {
 const UNITS: Readonly<Record<string, string>> = { string: "characters", array: "entries" };
 
 /** What a schema refuses, as every message here says it; undefined leaves it to the schema's own words. */
-function inHouseForm(issue: z.core.$ZodRawIssue): string | undefined {
+export function inHouseForm(issue: z.core.$ZodRawIssue): string | undefined {
   const { code, input } = issue;
   if (code === "too_small" || code === "too_big") {
     const bound = code === "too_small" ? `at least ${issue.minimum}` : `at most ${issue.maximum}`;
@@ -72,7 +73,7 @@ function inHouseForm(issue: z.core.$ZodRawIssue): string | undefined {
   return `expected ${/^[aeiou]/.test(wanted) ? "an" : "a"} ${wanted}, found ${kindOf(input)}; give one`;
 }
 
-function kindOf(input: unknown): string {
+export function kindOf(input: unknown): string {
   if (input === undefined) return "nothing";
   // Text from the address that was to become a number.
   if (Number.isNaN(input)) return "other text";

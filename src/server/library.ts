@@ -68,6 +68,10 @@ export async function openLibrary(options: LibraryOptions): Promise<Library> {
       }
       return results;
     },
+    async embedTexts(texts, options) {
+      const tokens = embedder.countTokens(texts).reduce((sum, n) => sum + n, 0);
+      return { embeddings: await embedder.embedTexts(texts, options), tokens };
+    },
     async close() {
       await index[Symbol.asyncDispose]();
       await embedder[Symbol.asyncDispose]();

@@ -25,6 +25,34 @@ export interface Limits {
   /** Open event streams. */
   readonly eventStreams: number;
   readonly requestMs: number;
+  readonly chat: ChatLimits;
+}
+
+/** Bounds on what the OpenAI-compatible routes take. */
+export interface ChatLimits {
+  /** Bytes of a request's body, pictures as data URLs among them. */
+  readonly bodyBytes: number;
+  readonly messages: number;
+  /** Characters of all texts of a request. */
+  readonly characters: number;
+  readonly pictures: number;
+  /** Bytes that decoded pictures of all requests, answered and waiting, may take together. */
+  readonly pictureBytes: number;
+  /** Answers to one request: `n`, times the prompts of a completion. */
+  readonly answers: number;
+  /** Texts that one request may have embedded. */
+  readonly embedded: number;
+  /** Requests that one model answers at the same time, and those that may wait for it. */
+  readonly concurrent: number;
+  readonly waiting: number;
+  /** From a request's arrival to the end of its answer. */
+  readonly answerMs: number;
+  /** What may wait for a reader that is slower than the model, and how long such a reader may take nothing. */
+  readonly bufferedBytes: number;
+  readonly stalledMs: number;
+  /** Remote pictures that are downloaded at the same time, and the time that each may take. */
+  readonly downloads: number;
+  readonly downloadMs: number;
 }
 
 export const LIMITS: Limits = {
@@ -43,4 +71,20 @@ export const LIMITS: Limits = {
   connections: 512,
   eventStreams: 32,
   requestMs: 60_000,
+  chat: {
+    bodyBytes: 64 * 2 ** 20,
+    messages: 1000,
+    characters: 400_000,
+    pictures: 64,
+    pictureBytes: 2 ** 30,
+    answers: 8,
+    embedded: 256,
+    concurrent: 4,
+    waiting: 64,
+    answerMs: 600_000,
+    bufferedBytes: 256 * 2 ** 10,
+    stalledMs: 30_000,
+    downloads: 4,
+    downloadMs: 10_000,
+  },
 };

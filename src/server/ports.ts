@@ -20,6 +20,11 @@ export interface CallOptions {
   readonly signal: AbortSignal;
 }
 
+export interface TextEmbeddings {
+  readonly embeddings: readonly Float32Array[];
+  readonly tokens: number;
+}
+
 /** Everything behind the server: an index, its model and what else is done with pictures. */
 export interface Library {
   readonly index: PictureIndex;
@@ -37,5 +42,7 @@ export interface Library {
     labels: readonly string[],
     options: CallOptions,
   ): Promise<readonly (ArrayLike<number> | MediaError)[]>;
+  /** L2-normalised embeddings of texts, in their order, and how many tokens the texts had together. */
+  embedTexts(texts: readonly string[], options: CallOptions): Promise<TextEmbeddings>;
   close(): Promise<void>;
 }
