@@ -1,5 +1,6 @@
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import { methodNotAllowed } from "hono/method-not-allowed";
+import { matchedRoutes } from "hono/route";
 import { addClassifyRoute } from "./classify-route.ts";
 import type { Env, Services } from "./context.ts";
 import { addEventsRoute } from "./events-route.ts";
@@ -9,12 +10,15 @@ import { sameOriginOnly } from "./guard.ts";
 import { errorBody, HttpError, toHttpError } from "./http-error.ts";
 import { Indexer } from "./indexer.ts";
 import { LIMITS, type Limits } from "./limits.ts";
+import { type Counter, Metrics } from "./metrics.ts";
+import { apiErrorBody, isApiPath } from "./openai/api-error.ts";
+import { addOpenAiRoutes, type OpenAiOptions } from "./openai/routes.ts";
 import type { Page } from "./page.ts";
 import { addPictureRoutes } from "./picture-routes.ts";
 import type { Library } from "./ports.ts";
 import { addSearchRoutes } from "./search-routes.ts";
 
-export interface AppOptions {
+export interface AppOptions extends OpenAiOptions {
   /** A promise while the model is being loaded: until it resolves, the API answers 503. */
   readonly library: Library | Promise<Library>;
   /** The page's files; without them only the API is served. */
@@ -36,8 +40,10 @@ export interface App {
   readonly request: Hono<Env>["request"];
   /** Resolves when the library is loaded; rejects with the reason why it could not be. */
   readonly ready: Promise<{ readonly library: Library; readonly indexer: Indexer }>;
-  /** Ends event streams and indexing; requests go on. The library is closed by its owner. */
+  /** Ends event streams and indexing; requests go on. Library and chat models are closed by their owner. */
   close(): Promise<void>;
+  /** Resolves when no chat model works any more. */
+  chatsEnded(): Promise<void>;
   /** Cancels the requests that are still running. */
   cancel(): void;
 }
@@ -71,8 +77,10 @@ export function createApp(options: AppOptions): App {
     limits,
     folderChanges: options.folderChanges ?? options.loopback,
   };
+  const metrics = new Metrics();
+  const requests = metrics.counter("internvl_http_requests_total", "Requests by route and status.", ["method", "route", "status"]);
   const app = new Hono<Env>();
-  addMiddleware(app, options, limits, cancelling.signal);
+  addMiddleware(app, options, limits, cancelling.signal, requests);
   app.get("/healthz", (c) => c.json({ status: loading.health }));
   addStatusRoute(app, services);
   addSearchRoutes(app, services);
@@ -80,6 +88,7 @@ export function createApp(options: AppOptions): App {
   addClassifyRoute(app, services);
   addFolderRoutes(app, services);
   addEventsRoute(app, services, closing.signal);
+  const openAi = addOpenAiRoutes(app, services, options, metrics);
   if (options.page) addPage(app, options.page);
   return {
     fetch: app.fetch,
@@ -90,6 +99,7 @@ export function createApp(options: AppOptions): App {
       const parts = await loading.ready.catch(() => undefined);
       await parts?.indexer.close();
     },
+    chatsEnded: () => openAi.idle(),
     cancel: () => cancelling.abort(),
   };
 }
@@ -127,14 +137,34 @@ class Loading {
   }
 }
 
-function addMiddleware(app: Hono<Env>, options: AppOptions, limits: Limits, cancelled: AbortSignal): void {
-  app.onError((error, c) => {
-    const known = toHttpError(error);
-    if (known.status === 500) options.onDefect(error);
+function addMiddleware(
+  app: Hono<Env>,
+  options: AppOptions,
+  limits: Limits,
+  cancelled: AbortSignal,
+  requests: Counter,
+): void {
+  const failure = (c: Context<Env>, error: HttpError): Response => {
+    const { status, message } = error;
+    const body = isApiPath(c.req.path) ? apiErrorBody(error) : errorBody(status, message);
     // 499 is a number for logs: no one is left to read the answer.
-    return c.json(errorBody(known.status, known.message), known.status as 500, { ...known.headers });
+    return c.json(body, status as 500, { ...error.headers });
+  };
+  app.onError((error, c) => {
+    // What is thrown for a client that is gone may be of any kind.
+    const known = c.var.gone?.aborted ? new HttpError(499, "the request was cancelled") : toHttpError(error);
+    if (known.status === 500) options.onDefect(error);
+    return failure(c, known);
   });
-  app.notFound((c) => c.json(errorBody(404, `${c.req.method} ${c.req.path}: there is no such address`), 404));
+  app.notFound((c) =>
+    failure(c, new HttpError(404, `${c.req.method} ${c.req.path}: there is no such address`)),
+  );
+  app.use(async (c, next) => {
+    await next();
+    // The pattern, not the path: as many series as there are routes. Middleware has a * in it.
+    const route = matchedRoutes(c).findLast(({ path }) => !path.endsWith("*"))?.path ?? "other";
+    requests.add([c.req.method, route, String(c.res.status)]);
+  });
   app.use(async (c, next) => {
     await next();
     for (const [name, value] of Object.entries(SECURITY_HEADERS))
@@ -145,9 +175,12 @@ function addMiddleware(app: Hono<Env>, options: AppOptions, limits: Limits, canc
     methodNotAllowed({
       app,
       onMethodNotAllowed: (c, methods) =>
-        c.json(errorBody(405, `${c.req.method} ${c.req.path}: use ${methods.join(" or ")}`), 405, {
-          Allow: methods.join(", "),
-        }),
+        failure(
+          c as Context<Env>,
+          new HttpError(405, `${c.req.method} ${c.req.path}: use ${methods.join(" or ")}`, {
+            Allow: methods.join(", "),
+          }),
+        ),
     }),
   );
   app.use(sameOriginOnly({ loopback: options.loopback, names: options.hostNames ?? [] }));

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from "node:http";
 import type { IndexedImage } from "../search/types.ts";
 import type { Gate } from "./gate.ts";
 import { HttpError } from "./http-error.ts";
@@ -7,6 +8,8 @@ import type { Library } from "./ports.ts";
 
 /** What a request carries through the handlers. */
 export interface Env {
+  /** What the adapter to Node adds; requests of tests in the same process have none of it. */
+  Bindings: { readonly incoming?: IncomingMessage };
   Variables: {
     /** Aborts when the client goes away, the request takes too long or the server stops. */
     signal: AbortSignal;

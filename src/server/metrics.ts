@@ -68,7 +68,10 @@ export class Counter implements Series {
 }
 
 export class Histogram implements Series {
-  readonly #rows = new Map<string, { readonly values: LabelValues; readonly counts: number[]; sum: number }>();
+  readonly #rows = new Map<
+    string,
+    { readonly values: LabelValues; readonly counts: number[]; sum: number }
+  >();
 
   constructor(
     readonly name: string,

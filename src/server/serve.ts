@@ -8,10 +8,12 @@ import { checkFolder } from "./folder-routes.ts";
 import { isLoopback } from "./guard.ts";
 import type { FolderJob } from "./indexer.ts";
 import { LIMITS } from "./limits.ts";
+import type { OpenAiOptions } from "./openai/routes.ts";
 import { loadPage, type Page } from "./page.ts";
 import type { Library } from "./ports.ts";
 
-export interface ServeOptions {
+/** The chat models are closed by the server, as the library is. */
+export interface ServeOptions extends OpenAiOptions {
   /** A promise while the model is being loaded: the page opens at once and says so. Closed by the server. */
   readonly library: Library | Promise<Library>;
   /** Default 127.0.0.1: this machine only. */
@@ -62,6 +64,9 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     folderChanges: loopback || options.remoteFolderChanges === true,
     hostNames: [...(loopback ? [] : [host, hostname()]), ...(options.hostNames ?? [])],
     limits: options.limits,
+    chatModels: options.chatModels,
+    apiKeys: options.apiKeys,
+    remotePictures: options.remotePictures,
     onDefect,
   });
   const server = createAdaptorServer({ fetch: app.fetch }) as Server;
@@ -155,7 +160,11 @@ async function shutDown(server: Server, app: App, options: ServeOptions): Promis
     ([library]) => library.close(),
     () => {},
   );
-  await within(graceMs, closed);
+  // A model is closed when the last answer has given it back.
+  const chatsClosed = app.chatsEnded().then(async () => {
+    for (const model of options.chatModels?.values() ?? []) await model[Symbol.asyncDispose]();
+  });
+  await within(graceMs, Promise.all([closed, chatsClosed]));
 }
 
 /** Waits for `task`, but no longer than `ms`. */

@@ -1,0 +1,166 @@
+import { z } from "zod";
+import { UsageError } from "../../core/errors.ts";
+import type { ChatOptions } from "../../infer/chat-model.ts";
+import { SamplingOptions } from "../../infer/sampling-options.ts";
+import { type ChatMessage, readMessages } from "../../text/conversation.ts";
+import type { ChatLimits } from "../limits.ts";
+import { ApiError } from "./api-error.ts";
+import { CHAT_FIELDS, MESSAGE_FIELDS, withoutIgnored } from "./fields.ts";
+import { generationFields, generationOptions, streamOptions } from "./generation-fields.ts";
+import { parseRequest } from "./parse-request.ts";
+
+/** A picture of a request that was not looked at yet. */
+export interface PictureReference {
+  /** A data URL, or an address. */
+  readonly url: string;
+  /** Where in the request it is, for messages about it. */
+  readonly param: string;
+}
+
+/** `POST /v1/chat/completions`, understood. */
+export interface ChatRequest {
+  readonly model: string;
+  readonly messages: readonly ChatMessage<PictureReference>[];
+  readonly options: ChatOptions;
+  readonly stream: boolean;
+  readonly includeUsage: boolean;
+  readonly logprobs: boolean;
+}
+
+const part = z.discriminatedUnion(
+  "type",
+  [
+    z.strictObject({ type: z.literal("text"), text: z.string() }),
+    z.strictObject({
+      type: z.literal("image_url"),
+      image_url: z.strictObject({
+        url: z.string().min(1),
+        detail: z.enum(["auto", "low", "high"]).nullish(),
+      }),
+    }),
+  ],
+  { error: () => 'expected a part of type "text" or "image_url"; the models read nothing else' },
+);
+type Part = z.infer<typeof part>;
+
+const ROLES = ["system", "developer", "user", "assistant"] as const;
+
+const message = z.preprocess(
+  (value) => withoutIgnored(value, MESSAGE_FIELDS),
+  z.strictObject({
+    role: z.enum(ROLES, { error: () => `expected one of the roles ${ROLES.join(", ")}` }),
+    content: z.union([z.string(), z.array(part).min(1)]),
+  }),
+);
+type Message = z.infer<typeof message>;
+
+/** The one place where answers would be bound to a form. */
+const responseFormat = z.strictObject({
+  type: z.literal("text", {
+    error: () => 'expected "text": answers in JSON cannot be guaranteed; describe the form in the messages',
+  }),
+});
+
+const chatSchema = (limits: ChatLimits) =>
+  z.strictObject({
+    ...generationFields(limits),
+    messages: z.array(message).min(1).max(limits.messages),
+    max_completion_tokens: z.int().min(1).nullish(),
+    logprobs: z.boolean().nullish(),
+    top_logprobs: SamplingOptions.shape.top_logprobs.unwrap().nullish(),
+    response_format: responseFormat.nullish(),
+  });
+
+/** Reads a body; throws a 400 that names the field which is wrong or cannot be honoured. */
+export function parseChatRequest(body: unknown, limits: ChatLimits): ChatRequest {
+  const request = parseRequest(chatSchema(limits), withoutIgnored(body, CHAT_FIELDS));
+  const { max_tokens, max_completion_tokens, top_logprobs } = request;
+  if (max_tokens != null && max_completion_tokens != null && max_tokens !== max_completion_tokens)
+    throw refused("max_tokens", "differs from max_completion_tokens, its new name; give one of them");
+  const logprobs = request.logprobs ?? false;
+  if (top_logprobs != null && !logprobs)
+    throw refused("top_logprobs", "only with logprobs: true; set it, or leave this out");
+  const messages = request.messages.map(toMessage);
+  checkConversation(messages, request.messages, limits);
+  return {
+    model: request.model,
+    messages,
+    options: {
+      ...generationOptions({ ...request, max_tokens: max_completion_tokens ?? max_tokens }),
+      ...(top_logprobs != null && { top_logprobs }),
+      ...(hasLowDetail(request.messages) && { maxTiles: 1 }),
+    },
+    ...streamOptions(request),
+    logprobs,
+  };
+}
+
+function toMessage({ role, content }: Message, i: number): ChatMessage<PictureReference> {
+  const toPart = (p: Part, j: number) =>
+    p.type === "text"
+      ? p
+      : ({
+          type: "image",
+          image: { url: p.image_url.url, param: `messages[${i}].content[${j}].image_url.url` },
+        } as const);
+  return {
+    role: role === "developer" ? "system" : role,
+    content: typeof content === "string" ? content : content.map(toPart),
+  };
+}
+
+function checkConversation(
+  messages: readonly ChatMessage<PictureReference>[],
+  given: readonly Message[],
+  limits: ChatLimits,
+): void {
+  try {
+    readMessages(messages);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    const { message } = error;
+    throw new ApiError(400, message, { param: message.slice(0, message.indexOf(":")) });
+  }
+  if (messages.at(-1)!.role === "assistant")
+    throw refused(
+      `messages[${messages.length - 1}].role`,
+      "the last message is the assistant's, expected one of the user to answer",
+    );
+  const parts = given.flatMap(({ content }): (string | Part)[] => [content].flat());
+  const texts = parts.map((p) => (typeof p === "string" ? p : p.type === "text" ? p.text : ""));
+  checkTexts("messages", texts, limits);
+  const pictures = parts.filter((p) => typeof p !== "string" && p.type === "image_url").length;
+  if (pictures > limits.pictures)
+    throw refused("messages", `expected at most ${limits.pictures} pictures, found ${pictures}`);
+}
+
+/** Refuses texts that are too long together, before anyone counts their tokens. */
+export function checkTexts(param: string, texts: readonly string[], limits: ChatLimits): void {
+  const characters = texts.reduce((sum, text) => sum + text.length, 0);
+  if (characters <= limits.characters) return;
+  const problem = `expected at most ${limits.characters} characters of text, found ${characters}; shorten it`;
+  throw new ApiError(400, `${param}: ${problem}`, { param, code: "context_length_exceeded" });
+}
+
+/** Whether pictures may have one tile only. The model takes one bound for all of a conversation. */
+function hasLowDetail(messages: readonly Message[]): boolean {
+  const details = messages.flatMap(({ content }, i) =>
+    typeof content === "string"
+      ? []
+      : content.flatMap((p, j) =>
+          p.type === "image_url"
+            ? [{ low: p.image_url.detail === "low", param: `messages[${i}].content[${j}].image_url.detail` }]
+            : [],
+        ),
+  );
+  const other = details.find(({ low }) => low !== details[0]!.low);
+  if (other)
+    throw refused(
+      other.param,
+      "the detail is low for all pictures of a conversation or for none; choose one",
+    );
+  return details[0]?.low ?? false;
+}
+
+const refused = (param: string, problem: string): ApiError =>
+  new ApiError(400, `${param}: ${problem}`, { param });
