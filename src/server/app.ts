@@ -78,7 +78,11 @@ export function createApp(options: AppOptions): App {
     folderChanges: options.folderChanges ?? options.loopback,
   };
   const metrics = new Metrics();
-  const requests = metrics.counter("internvl_http_requests_total", "Requests by route and status.", ["method", "route", "status"]);
+  const requests = metrics.counter("internvl_http_requests_total", "Requests by route and status.", [
+    "method",
+    "route",
+    "status",
+  ]);
   const app = new Hono<Env>();
   addMiddleware(app, options, limits, cancelling.signal, requests);
   app.get("/healthz", (c) => c.json({ status: loading.health }));

@@ -1,3 +1,5 @@
+import { HttpError } from "../http-error.ts";
+
 export interface EventStreamOptions {
   /** Bytes that wait for the reader before the source has to. */
   readonly bufferedBytes: number;
@@ -5,7 +7,7 @@ export interface EventStreamOptions {
   readonly stalledMs: number;
   /** The last event of a source that fails. */
   readonly onError: (error: unknown) => string;
-  /** Called when no one reads any more: the source should end. */
+  /** Called when the client is gone: the source should end. */
   readonly onLeave: () => void;
   /** Held for as long as the stream is: once a request is collected as garbage, its signal is never aborted. */
   readonly request: Request;
@@ -16,7 +18,7 @@ const HEARTBEAT_MS = 15_000;
 
 /**
  * Events as the body of an answer (Server-Sent Events). The source runs at its own speed until the buffer is full and
- * then waits; a reader that takes nothing for too long is left. However it ends, the source is finished with `return`.
+ * then waits; it is finished early, with `return`, when the client is gone or takes nothing for too long.
  */
 export function eventStream(
   events: AsyncIterable<string>,
@@ -84,18 +86,16 @@ class Pump implements UnderlyingDefaultSource<Uint8Array> {
 
   /** Resolves when the reader has taken something, or is gone. */
   async #room(): Promise<void> {
-    const { stalledMs, onLeave } = this.options;
+    const { stalledMs } = this.options;
     let timer: NodeJS.Timeout | undefined;
-    await new Promise<void>((resolve) => {
+    const room = new Promise<void>((resolve, reject) => {
       this.#onRoom = resolve;
-      timer = setTimeout(() => {
-        this.#left = true;
-        this.#controller.error(new Error(`the reader took nothing for ${stalledMs} ms`));
-        onLeave();
-        resolve();
-      }, stalledMs);
+      const stalled = `the reader took nothing for ${stalledMs} ms, so the answer was given up; read it as it comes`;
+      timer = setTimeout(() => reject(new HttpError(499, stalled)), stalledMs);
     });
-    clearTimeout(timer);
-    this.#onRoom = undefined;
+    await room.finally(() => {
+      clearTimeout(timer);
+      this.#onRoom = undefined;
+    });
   }
 }

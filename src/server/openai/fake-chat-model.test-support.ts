@@ -1,11 +1,5 @@
 import { UsageError } from "../../core/errors.ts";
-import type {
-  ChatChunk,
-  ChatMessages,
-  ChatModel,
-  ChatOptions,
-  TokenDetail,
-} from "../../infer/chat-model.ts";
+import type { ChatChunk, ChatMessages, ChatModel, ChatOptions, TokenDetail } from "../../infer/chat-model.ts";
 import { type ChatMessage, partsOf } from "../../text/conversation.ts";
 import type { RgbImage } from "../../vision/image.ts";
 
@@ -62,7 +56,10 @@ export function fakeChatModel({
         );
       let completionTokens = 0;
       for (const [index, answer] of answers.entries()) {
-        const cut = Math.min(...stop.map((text) => answer.indexOf(text)).filter((at) => at >= 0), answer.length);
+        const cut = Math.min(
+          ...stop.map((text) => answer.indexOf(text)).filter((at) => at >= 0),
+          answer.length,
+        );
         const all = [...(thinking ? [thinking] : []), ...words(answer.slice(0, cut))];
         const tokens = all.slice(0, maxTokens ?? all.length);
         for (const [i, token] of tokens.entries()) {
@@ -128,7 +125,9 @@ const words = (text: string): string[] => text.match(/\s*\S+/g) ?? [];
 
 const textOf = (message: ChatMessage<RgbImage>): string =>
   partsOf(message)
-    .map((part) => (part.type === "text" ? part.text : part.type === "image" ? describe(part.image) : "[video]"))
+    .map((part) =>
+      part.type === "text" ? part.text : part.type === "image" ? describe(part.image) : "[video]",
+    )
     .join(" ");
 
 const describe = ({ width, height, data }: RgbImage) =>

@@ -10,7 +10,10 @@ let client: OpenAI;
 
 beforeAll(async () => {
   fake = fakeChatModel({ id: "fake@1234" });
-  server = await chatServer({ fake, "org/thinker": fakeChatModel({ thinking: "Hm." }) }, { apiKeys: ["k1", "k2"] });
+  server = await chatServer(
+    { fake, "org/thinker": fakeChatModel({ thinking: "Hm." }) },
+    { apiKeys: ["k1", "k2"] },
+  );
   client = new OpenAI({ baseURL: `${server.url}v1`, apiKey: "k2", maxRetries: 0 });
 });
 afterAll(async () => {
@@ -62,7 +65,12 @@ test("an answer, with everything that a request may say", async () => {
       { index: 1, message: { role: "assistant", content: "#1 You said:" }, finish_reason: "length" },
     ],
     // Be brief. one You said: one two three
-    usage: { prompt_tokens: 8, completion_tokens: 6, total_tokens: 14, prompt_tokens_details: { cached_tokens: 1 } },
+    usage: {
+      prompt_tokens: 8,
+      completion_tokens: 6,
+      total_tokens: 14,
+      prompt_tokens_details: { cached_tokens: 1 },
+    },
   });
   const { messages, options } = fake.calls.at(-1)!;
   expect(messages).toEqual([
@@ -139,7 +147,11 @@ test("a stream: role, growing text, finish reason and usage, then the end", asyn
     [{ content: " a" }, null, null],
     [{ content: " b" }, null, null],
     [{}, "stop", null],
-    [undefined, undefined, expect.objectContaining({ prompt_tokens: 2, completion_tokens: 4, total_tokens: 6 })],
+    [
+      undefined,
+      undefined,
+      expect.objectContaining({ prompt_tokens: 2, completion_tokens: 4, total_tokens: 6 }),
+    ],
   ]);
 });
 
@@ -151,7 +163,9 @@ test("a stream of several answers adds up to the same as the answers at once", a
     stop: " z",
   };
   const whole = await client.chat.completions.create(body);
-  expect(whole.choices.map(({ message }) => message.content)).toEqual([0, 1, 2].map((i) => `#${i} You said: x y`));
+  expect(whole.choices.map(({ message }) => message.content)).toEqual(
+    [0, 1, 2].map((i) => `#${i} You said: x y`),
+  );
   expect(whole.choices[0]!.message).toMatchObject({ reasoning_content: "Hm." });
   const streamed = await client.chat.completions.stream(body).finalChatCompletion();
   expect(streamed.choices.map(({ message, finish_reason }) => [message.content, finish_reason])).toEqual(
@@ -263,11 +277,17 @@ test("a model that fails in the middle of a stream ends it with an error, and th
   const messages = [{ role: "user" as const, content: "hi" }];
   const texts: string[] = [];
   const reading = (async () => {
-    for await (const { choices } of await openai.chat.completions.create({ model: "model", messages, stream: true }))
+    for await (const { choices } of await openai.chat.completions.create({
+      model: "model",
+      messages,
+      stream: true,
+    }))
       texts.push(choices[0]?.delta.content ?? "");
   })();
   await expect(reading).rejects.toThrow(/the server failed on this request; its log says why/);
   expect(texts.join("")).toBe("so far");
-  await expect(openai.chat.completions.create({ model: "model", messages })).rejects.toMatchObject({ status: 500 });
+  await expect(openai.chat.completions.create({ model: "model", messages })).rejects.toMatchObject({
+    status: 500,
+  });
   expect(other.defects).toEqual([failure, failure]);
 });

@@ -135,8 +135,8 @@ async function ask(url: URL, options: RemoteOptions, signal: AbortSignal): Promi
         "User-Agent": "internvl",
         Connection: "close",
       },
+      // Without an agent, which would make connections of its own.
       createConnection,
-      agent: false,
       signal,
     });
     request.once("response", resolve);
