@@ -50,6 +50,11 @@ export interface ChatLimits {
   /** What may wait for a reader that is slower than the model, and how long such a reader may take nothing. */
   readonly bufferedBytes: number;
   readonly stalledMs: number;
+  /**
+   * So long a stream's failure still has a status of its own; then the stream begins without its first token, so that no
+   * proxy gives it up.
+   */
+  readonly silentMs: number;
   /** Remote pictures that are downloaded at the same time, and the time that each may take. */
   readonly downloads: number;
   readonly downloadMs: number;
@@ -84,6 +89,7 @@ export const LIMITS: Limits = {
     answerMs: 600_000,
     bufferedBytes: 256 * 2 ** 10,
     stalledMs: 30_000,
+    silentMs: 10_000,
     downloads: 4,
     downloadMs: 10_000,
   },

@@ -127,6 +127,13 @@ describe("an embedder", () => {
     );
   });
 
+  test("counts tokens with the prefix of ten letters, BOS and EOS, up to its limit", async () => {
+    expect(embedder.countTokens(["", "abc", "x".repeat(500)])).toEqual([12, 15, 80]);
+    expect(embedder.countTokens([])).toEqual([]);
+    await using short = await make(2, 14);
+    expect(short.countTokens(["a", "abc"])).toEqual([13, 14]);
+  });
+
   test("cuts texts at its limit", async () => {
     await using short = await make(2, 15);
     const [a, b, c] = await short.embedTexts(["abc", "abcdefgh", "abX"]);

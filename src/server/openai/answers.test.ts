@@ -110,6 +110,33 @@ test("an answer that takes too long ends with a 504, a stream with the same erro
   expect(server.defects).toEqual([]);
 });
 
+test("a stream whose first token takes long begins without it, and then tells failures in an event", async () => {
+  const fake = fakeChatModel({ contextLength: 2 });
+  let begin = () => {};
+  const begun = new Promise<void>((resolve) => {
+    begin = resolve;
+  });
+  const late: ChatModel = {
+    ...fake,
+    async *chat(messages, options) {
+      await begun;
+      yield* fake.chat(messages, options);
+    },
+  };
+  await using server = await chatServer({ fake: late }, { chat: { silentMs: 20 } });
+  const streams = [
+    post(server, { stream: true, messages: [{ role: "user", content: "hi" }] }),
+    post(server, { stream: true }),
+  ];
+  const [good, bad] = await Promise.all(streams);
+  expect([good!.status, bad!.status]).toEqual([200, 200]);
+  begin();
+  expect(await good!.text()).toMatch(/data: \[DONE\]\n\n$/);
+  expect(await bad!.text()).toMatch(
+    /^data: \{"error":\{"message":"messages: 3 tokens, the context has 2; .*"type":"invalid_request_error"/,
+  );
+});
+
 test("whoever hangs up, before or while being answered, frees the place", async () => {
   const fake = fakeChatModel({ delayMs: 30 });
   await using server = await chatServer({ fake }, { chat: { concurrent: 1 } });

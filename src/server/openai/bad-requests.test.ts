@@ -150,6 +150,13 @@ const CASES: readonly Case[] = [
   [CHAT, shown("file:///etc/passwd"), 400, "messages[0].content[0].image_url.url", /downloads no pictures/],
   [
     CHAT,
+    shown(`data:image/${"x".repeat(300)};base64,`),
+    400,
+    "messages[0].content[0].image_url.url",
+    /expected a data URL of the form/,
+  ],
+  [
+    CHAT,
     shown("data:image/png,abc"),
     400,
     "messages[0].content[0].image_url.url",
@@ -300,4 +307,33 @@ test("values that ask for nothing are no mistake", async () => {
     headers: { "content-type": "application/json" },
   });
   expect(response.status).toBe(200);
+});
+
+test("while the library is being loaded, chats are answered and embeddings are not yet", async () => {
+  const app = testApp(new Promise(() => {}), { chatModels: new Map([["fake", fakeChatModel()]]) });
+  const post = (path: string, body: object) =>
+    app.request(path, {
+      method: "POST",
+      body: JSON.stringify(body),
+      headers: { "content-type": "application/json" },
+    });
+  expect(await (await app.request("/v1/models")).json()).toMatchObject({ data: [{ id: "fake" }] });
+  expect((await post(CHAT, chat({}))).status).toBe(200);
+  const refused = await post(EMBED, embed({}));
+  expect([refused.status, refused.headers.get("retry-after")]).toEqual([503, "1"]);
+  expect(await refused.json()).toEqual({
+    error: {
+      message: "the model is being loaded",
+      type: "server_error",
+      param: null,
+      code: "model_loading",
+    },
+  });
+});
+
+test("a page of another site reaches nothing of the API, not even by a link", async () => {
+  const app = testApp(library.library);
+  const headers = { "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate" };
+  for (const path of ["/v1/models", "/metrics"])
+    expect((await app.request(path, { headers })).status).toBe(403);
 });

@@ -13,9 +13,6 @@ import { dataEvent, eventStream } from "./event-stream.ts";
 import { loadConversation } from "./pictures.ts";
 import { collect, type ReplyForm, type ReplyOptions } from "./reply.ts";
 
-/** So long a failure still has a status of its own; then the stream begins, so that no proxy gives it up. */
-const SILENT_MS = 10_000;
-
 /** A request that was read: what its model is to do, and how that is told. */
 interface Prepared {
   readonly request: Omit<ReplyOptions, "fingerprint"> & { readonly stream: boolean };
@@ -112,7 +109,7 @@ async function answer(
     return c.json(form.whole(...(await collect(chunks))));
   }
   const first = chunks.next();
-  await withinSilence(first);
+  await atMost(chat.silentMs, first);
   const stream = eventStream(events(form, request.includeUsage, first, chunks), {
     bufferedBytes: chat.bufferedBytes,
     stalledMs: chat.stalledMs,
@@ -131,11 +128,11 @@ async function answer(
   });
 }
 
-/** Waits for the first chunk, but not for ever. Throws what it throws. */
-async function withinSilence(first: Promise<unknown>): Promise<void> {
+/** Waits for the first chunk, but no longer than `ms`. Throws what it throws. */
+async function atMost(ms: number, first: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const silence = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, SILENT_MS);
+    timer = setTimeout(resolve, ms);
   });
   await Promise.race([first, silence]).finally(() => clearTimeout(timer));
 }

@@ -133,10 +133,17 @@ async function loadPicture(reference: PictureReference, loading: PictureLoading)
   }
 }
 
+/** Characters before a data URL's contents. */
+const MAX_HEAD = 200;
+
 /** The bytes of a data URL with base64. What it says of its type is ignored: contents are recognised. */
 export function decodeDataUrl(url: string): Uint8Array {
   const comma = url.indexOf(",");
-  if (comma < 0 || !/^data:[\w.+-]*(\/[\w.+-]*)?(;[\w-]+=[^;,"]*)*;base64$/i.test(url.slice(0, comma)))
+  if (
+    comma < 0 ||
+    comma > MAX_HEAD ||
+    !/^data:[\w.+-]*(\/[\w.+-]*)?(;[\w-]+=[^;,"]*)*;base64$/i.test(url.slice(0, comma))
+  )
     throw new ApiError(400, "expected a data URL of the form data:image/png;base64,…", {
       code: "invalid_image_url",
     });
