@@ -7,6 +7,7 @@ import { CheckpointError, ConfigError, UsageError } from "../core/errors.ts";
 import { type Precision, QUANTIZED_PRECISIONS } from "../core/precisions.ts";
 import { InternVLC, InternVLConfig } from "../models/internvl_c.ts";
 import { interpolatePositions } from "../models/interpolate-positions.ts";
+import { joinProjections } from "../models/join-projections.ts";
 import { publishedModel } from "../models/names.ts";
 import { applyPrecision, quantizeTree } from "../models/precision.ts";
 import { modules, parameters } from "../nn/module.ts";
@@ -123,7 +124,8 @@ export async function loadEmbedder(path: string, options: LoadOptions = {}): Pro
     );
     if ([...modules(model)].some(([, module]) => module instanceof Int8Linear))
       await checkInt8Products(runtime);
-    const set = stack.own(await runtime.weights(weights));
+    const joined = joinProjections(model, weights, (source) => opened.checkpoint.read(source));
+    const set = stack.own(await runtime.weights(joined));
     const embedder = stack.own(
       await createContrastiveEmbedder({
         id: await weightsId(path, weights, opened.checkpoint, options),

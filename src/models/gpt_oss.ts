@@ -10,6 +10,7 @@ import {
   type HeadLayout,
   type SelfAttention,
 } from "../nn/decoder.ts";
+import { project } from "../nn/joined.ts";
 import { Linear, value } from "../nn/layers.ts";
 import { choose, mixture, spread } from "../nn/mixture.ts";
 import { Module } from "../nn/module.ts";
@@ -65,7 +66,7 @@ class GptOssAttention extends Module implements SelfAttention {
   }
 
   forward(x: Tensor, layer: number, context: DecoderContext): Tensor {
-    const [q, k, v] = [this.q_proj.forward(x), this.k_proj.forward(x), this.v_proj.forward(x)];
+    const [q, k, v] = project(x, this.q_proj, this.k_proj, this.v_proj);
     const layout = { ...this.layout, sinks: value(this.sinks) };
     return this.o_proj.forward(context.attend(layer, q, k, v, layout));
   }

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { Tensor } from "../graph/tensor.ts";
 import type { CausalLanguageModel, DecoderContext, HeadLayout, LanguageModelShape } from "../nn/decoder.ts";
+import { project } from "../nn/joined.ts";
 import { Embedding, Linear, RMSNorm } from "../nn/layers.ts";
 import { Module, ModuleList } from "../nn/module.ts";
 import { add, mul, rearrange, silu, slice } from "../ops/index.ts";
@@ -54,7 +55,8 @@ class InternLM2MLP extends Module {
 
   /** [B, L, D] -> [B, L, D] */
   forward(x: Tensor): Tensor {
-    return this.w2.forward(mul(silu(this.w1.forward(x)), this.w3.forward(x)));
+    const [gate, up] = project(x, this.w1, this.w3);
+    return this.w2.forward(mul(silu(gate), up));
   }
 }
 

@@ -8,6 +8,7 @@ import {
   type HeadLayout,
   type SelfAttention,
 } from "../nn/decoder.ts";
+import { project } from "../nn/joined.ts";
 import { Linear } from "../nn/layers.ts";
 import { Module } from "../nn/module.ts";
 import { LANGUAGE_FIELDS, shapeOf } from "./language-config.ts";
@@ -44,7 +45,7 @@ class LlamaSelfAttention extends Module implements SelfAttention {
   }
 
   forward(x: Tensor, layer: number, context: DecoderContext): Tensor {
-    const [q, k, v] = [this.q_proj.forward(x), this.k_proj.forward(x), this.v_proj.forward(x)];
+    const [q, k, v] = project(x, this.q_proj, this.k_proj, this.v_proj);
     return this.o_proj.forward(context.attend(layer, q, k, v, this.layout));
   }
 }

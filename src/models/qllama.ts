@@ -2,6 +2,7 @@ import { z } from "zod";
 import { ConfigError } from "../core/errors.ts";
 import { constant, type Tensor } from "../graph/tensor.ts";
 import { GatedMLP } from "../nn/decoder.ts";
+import { project } from "../nn/joined.ts";
 import { Embedding, Linear, RMSNorm } from "../nn/layers.ts";
 import { Module, ModuleList } from "../nn/module.ts";
 import { rotaryTable } from "../nn/rope.ts";
@@ -59,9 +60,8 @@ export class LlamaAttention extends Module {
   /** [B, L, D] -> [B, L, D] */
   forward(x: Tensor, { cos, sin, mask }: LayerContext): Tensor {
     const heads = (t: Tensor) => rearrange(t, "B L (H d) -> B H L d", { H: this.cfg.num_attention_heads });
-    const q = rotary(heads(this.q_proj.forward(x)), cos, sin);
-    const k = rotary(heads(this.k_proj.forward(x)), cos, sin);
-    const y = attention(q, k, heads(this.v_proj.forward(x)), { mask });
+    const [q, k, v] = project(x, this.q_proj, this.k_proj, this.v_proj);
+    const y = attention(rotary(heads(q), cos, sin), rotary(heads(k), cos, sin), heads(v), { mask });
     return this.o_proj.forward(rearrange(y, "B H L d -> B L (H d)"));
   }
 }

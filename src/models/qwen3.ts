@@ -8,6 +8,7 @@ import {
   type HeadLayout,
   type SelfAttention,
 } from "../nn/decoder.ts";
+import { project } from "../nn/joined.ts";
 import { Linear, RMSNorm } from "../nn/layers.ts";
 import { Module } from "../nn/module.ts";
 import { rearrange } from "../ops/index.ts";
@@ -51,9 +52,9 @@ export class Qwen3SelfAttention extends Module implements SelfAttention {
     const { heads, groups } = this.layout;
     const normed = (norm: RMSNorm, t: Tensor, H: number) =>
       rearrange(norm.forward(rearrange(t, "B L (H d) -> B L H d", { H })), "B L H d -> B L (H d)");
-    const q = normed(this.q_norm, this.q_proj.forward(x), heads);
-    const k = normed(this.k_norm, this.k_proj.forward(x), groups);
-    return this.o_proj.forward(context.attend(layer, q, k, this.v_proj.forward(x), this.layout));
+    const [q, k, v] = project(x, this.q_proj, this.k_proj, this.v_proj);
+    const [nq, nk] = [normed(this.q_norm, q, heads), normed(this.k_norm, k, groups)];
+    return this.o_proj.forward(context.attend(layer, nq, nk, v, this.layout));
   }
 }
 

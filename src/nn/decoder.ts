@@ -18,6 +18,7 @@ import {
   sub,
   windowMask,
 } from "../ops/index.ts";
+import { project } from "./joined.ts";
 import { Embedding, Linear, type Norm, RMSNorm } from "./layers.ts";
 import { Module, ModuleList } from "./module.ts";
 import { type RopeConfig, rotaryTable } from "./rope.ts";
@@ -143,7 +144,8 @@ export class GatedMLP extends Module {
 
   /** [.., D] -> [.., D] */
   forward(x: Tensor): Tensor {
-    return this.down_proj.forward(mul(silu(this.gate_proj.forward(x)), this.up_proj.forward(x)));
+    const [gate, up] = project(x, this.gate_proj, this.up_proj);
+    return this.down_proj.forward(mul(silu(gate), up));
   }
 }
 

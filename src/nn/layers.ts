@@ -32,6 +32,11 @@ export class Linear extends Module {
   forward(x: Tensor): Tensor {
     return linear(x, value(this.weight), this.bias && value(this.bias));
   }
+
+  /** A layer like this one with another number of outputs. */
+  withOutputs(outFeatures: number): Linear {
+    return new Linear(this.inFeatures, outFeatures, { bias: this.bias !== undefined });
+  }
 }
 
 /** What stands for a linear layer after a change of precision. */

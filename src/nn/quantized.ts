@@ -27,8 +27,16 @@ export class QuantizedLinear extends Module {
     Object.defineProperty(this, "linear", { enumerable: false });
   }
 
+  get inFeatures(): number {
+    return this.linear.inFeatures;
+  }
+
+  get outFeatures(): number {
+    return this.linear.outFeatures;
+  }
+
   forward(x: Tensor): Tensor {
-    const { inFeatures: K, outFeatures: N } = this.linear;
+    const { inFeatures: K, outFeatures: N } = this;
     const { bits, blockSize } = this.spec;
     const [codes, scales] = [paramTensor(this.weight.codes), paramTensor(this.weight.scales)];
     const offsets = this.weight.offsets && paramTensor(this.weight.offsets);
@@ -37,6 +45,10 @@ export class QuantizedLinear extends Module {
       ? matmulOffsetBlocks(x, codes, scales, offsets, attrs)
       : matmulNBits(x, codes, scales, attrs);
     return this.bias ? add(y, value(this.bias)) : y;
+  }
+
+  withOutputs(outFeatures: number): QuantizedLinear {
+    return new QuantizedLinear(this.linear.withOutputs(outFeatures), this.spec);
   }
 }
 
@@ -59,16 +71,25 @@ class QuantizedWeight extends Module {
 export class Int8Linear extends Module {
   readonly weight: Int8Weight;
   readonly bias: Param | undefined;
+  readonly inFeatures: number;
+  readonly outFeatures: number;
 
-  constructor({ outFeatures, inFeatures, bias }: Linear) {
+  constructor(linear: Linear) {
     super();
-    this.weight = new Int8Weight(outFeatures, inFeatures);
-    this.bias = bias;
+    this.inFeatures = linear.inFeatures;
+    this.outFeatures = linear.outFeatures;
+    this.weight = new Int8Weight(this.outFeatures, this.inFeatures);
+    this.bias = linear.bias;
   }
 
   forward(x: Tensor): Tensor {
     const y = matmulInt8(x, paramTensor(this.weight.codes), paramTensor(this.weight.scales));
     return this.bias ? add(y, value(this.bias)) : y;
+  }
+
+  withOutputs(outFeatures: number): Int8Linear {
+    const bias = this.bias !== undefined;
+    return new Int8Linear(new Linear(this.inFeatures, outFeatures, { bias }));
   }
 }
 

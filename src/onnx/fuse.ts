@@ -8,8 +8,7 @@ import {
   skipLayerNorm,
   skipRmsNorm,
 } from "../ops/fused.ts";
-import { concat, mul, reshape, silu, slice } from "../ops/index.ts";
-import { matmul } from "../ops/matmul.ts";
+import { reshape } from "../ops/index.ts";
 import { made, only, type RewriteContext, type Rule, rewrite } from "./rewrite.ts";
 
 /** One kernel where the graph has several ops. Values are the same up to rounding (test/invariants/fused.test.ts). */
@@ -187,33 +186,8 @@ const fuseAttention: Rule = (node, c) => {
 const padRank = (mask: Tensor): Tensor =>
   reshape(mask, [...Array.from({ length: 4 - mask.rank }, () => 1), ...mask.shape]);
 
-/** silu(x·Wgᵀ) ⊙ x·Wuᵀ: one matrix product with both weights, which the runtime joins once when it loads them. */
-const fuseGatedMlp: Rule = (node, c) => {
-  if (node.op.def.name !== "mul") return undefined;
-  const activated = only(node.inputs[0], "silu", c);
-  const [gate, up] = [activated?.inputs[0], node.inputs[1]!].map((t) => {
-    const flat = only(t, "reshape", c);
-    return flat && only(flat.inputs[0], "matmul", c);
-  });
-  const [x, gateWeight] = gate?.inputs ?? [];
-  const upWeight = up?.inputs[1];
-  const joinable = [gateWeight, upWeight].every((w) => w?.origin.kind === "param");
-  if (!gate?.attrs.transB || !up?.attrs.transB || !sameSource(up.inputs[0], x) || !joinable) return undefined;
-  const both = matmul(c.now(x!), concat(c.now(gateWeight!), c.now(upWeight!), { axis: 0 }), { transB: true });
-  const width = Number(gateWeight!.shape[0]);
-  const total = width + Number(upWeight!.shape[0]);
-  const part = (start: number, end: number) => slice(both, { axis: 1, start, end });
-  return becomes(node, reshape(mul(silu(part(0, width)), part(width, total)), node.outputs[0]!.shape));
-};
-
-/** Whether two flattenings are of one tensor. */
-const sameSource = (a: Tensor | undefined, b: Tensor | undefined): boolean =>
-  a === b ||
-  (made(a, "reshape")?.inputs[0] !== undefined &&
-    made(a, "reshape")!.inputs[0] === made(b, "reshape")?.inputs[0]);
-
 /** Passes in order; within one, the first rule that applies to a node wins. */
 const PASSES: readonly (readonly Rule[])[] = [
-  [fuseAttention, fuseBiasGelu, fuseGatedMlp],
+  [fuseAttention, fuseBiasGelu],
   [fuseGemm, residualNorm("layer_norm"), residualNorm("rms_norm")],
 ];

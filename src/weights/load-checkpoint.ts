@@ -5,7 +5,7 @@ import { sameShape, showShape } from "../core/shape.ts";
 import type { TensorSource } from "../runtime/runtime.ts";
 import { type CastDType, canCast, castSource } from "./cast.ts";
 import { type Checkpoint, firstOf } from "./checkpoint.ts";
-import { concatShape, concatTensors } from "./concat.ts";
+import { concatShape, concatSources } from "./concat.ts";
 import type { Drop, KeyMap } from "./key-map.ts";
 import { detectLayout } from "./layouts.ts";
 
@@ -123,7 +123,7 @@ async function makeTensor(
   // Where the dtypes are the same, whatever they are, castSource hands the tensor back.
   const cast = (tensor: TensorSource) => castSource(tensor, wantedDType as CastDType, read);
   if (shape !== undefined) {
-    const joined = parts.length === 1 ? parts[0]! : join(parts, have.axis, shape, read);
+    const joined = parts.length === 1 ? parts[0]! : concatSources(parts, have.axis, read);
     if (sameShape(shape, want.shape)) return cast(joined);
     const resized = resize?.(key, await read(joined), want.shape);
     if (resized !== undefined && sameShape(resized.shape, want.shape)) return await read(cast(resized));
@@ -133,21 +133,6 @@ async function makeTensor(
     `${key}: expected ${showShape(want.shape)}, found ${foundShape}${shapeHint(key, want, parts)}`,
   );
   return undefined;
-}
-
-/** The parts of one of our tensors as one that is put together when it is loaded. */
-function join(
-  parts: readonly TensorSource[],
-  axis: number,
-  shape: readonly number[],
-  read: Checkpoint["read"],
-): TensorSource {
-  const load = async (): Promise<HostTensor> => {
-    const data: HostTensor[] = [];
-    for (const part of parts) data.push(await read(part));
-    return concatTensors(data, axis);
-  };
-  return { dtype: parts[0]!.dtype, shape, load };
 }
 
 /** What a wrong position table means, and what to do about it. */
