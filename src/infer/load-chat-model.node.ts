@@ -4,6 +4,7 @@ import { z } from "zod";
 import { ConfigError, UsageError } from "../core/errors.ts";
 import type { Precision } from "../core/precisions.ts";
 import { InternVLChat } from "../models/internvl_chat.ts";
+import { joinProjections } from "../models/join-projections.ts";
 import type { CausalLanguageModel } from "../nn/decoder.ts";
 import { type Module, modules } from "../nn/module.ts";
 import { Int8Linear } from "../nn/quantized.ts";
@@ -29,6 +30,7 @@ import { Decoder } from "./decoder.ts";
 import { endOfText } from "./end-of-text.node.ts";
 import { GenerativeModel, type GenerativeParts } from "./generative-model.ts";
 import { PictureEncoder } from "./picture-tokens.ts";
+import { openChatModel } from "./open-chat-model.node.ts";
 import { placeWeights } from "./place-weights.ts";
 import type { Fields } from "./unused-fields.ts";
 import { weightsId } from "./weights-id.node.ts";
@@ -72,7 +74,9 @@ export async function loadChatModel(path: string, options: LoadChatOptions = {})
       `${path}: an mmproj belongs to a .gguf file; a folder holds its vision tower itself`,
     );
   const found = isGguf ? await findGguf(path, mmproj, precision) : await findFolder(path, precision);
-  const { root, language, chat, weights, tokenizer, checkpoint, prompting } = found;
+  const { root, language, chat, tokenizer, checkpoint, prompting } = found;
+  const id = await weightsId(path, found.weights, checkpoint, precision ? { precision } : {});
+  const weights = joinProjections(root, found.weights, (source) => checkpoint.read(source));
   const stack = new AsyncDisposables();
   try {
     const runtime = stack.own(await createRuntime(threads ? { threads } : {}));
@@ -83,7 +87,7 @@ export async function loadChatModel(path: string, options: LoadChatOptions = {})
     const encoder = chat && stack.own(await PictureEncoder.create(runtime, chat, set));
     const model = stack.own(
       new GenerativeModel({
-        id: await weightsId(path, weights, checkpoint, precision ? { precision } : {}),
+        id,
         tokenizer,
         decoder,
         contextLength: Math.min(context, language.shape.rope.max_position_embeddings),
@@ -116,7 +120,7 @@ const tilingOf = ({ cfg, imageSize }: InternVLChat) => ({
 
 async function findFolder(path: string, precision: Precision | undefined): Promise<Found> {
   const folder = (await stat(path)).isDirectory() ? path : dirname(path);
-  const { config, checkpoint, keys } = await openCheckpoint(path);
+  const { config, checkpoint } = await openCheckpoint(path);
   const where = `${path}: config.json`;
   if (config === undefined)
     throw new ConfigError(`${where}: not found beside the weights; put the model's into the folder`);
@@ -128,15 +132,21 @@ async function findFolder(path: string, precision: Precision | undefined): Promi
     const prompting = { ...native(tokenizer, await folderTemplate(folder), folder), stopIds };
     return { root: language, language, chat: undefined, checkpoint, weights, tokenizer, prompting };
   }
-  const { chat: cfg, language: family, format } = readChatConfig(config, where);
-  const language = family.create({ tied: false });
-  const chat = new InternVLChat(cfg, language);
-  const weights = await placeWeights(chat, checkpoint, { keys, precision });
+  const opened = await openChatModel(path, { precision });
+  const { model: chat, weights } = opened;
   const prompting =
-    format === "hf"
+    opened.config.format === "hf"
       ? native(tokenizer, await folderTemplate(folder), folder)
-      : published(tokenizer, cfg, where);
-  return { root: chat, language, chat, checkpoint, weights, tokenizer, prompting: { ...prompting, stopIds } };
+      : published(tokenizer, chat.cfg, where);
+  return {
+    root: chat,
+    language: chat.language_model,
+    chat,
+    checkpoint: opened.checkpoint,
+    weights,
+    tokenizer,
+    prompting: { ...prompting, stopIds },
+  };
 }
 
 async function findGguf(

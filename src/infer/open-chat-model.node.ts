@@ -2,6 +2,8 @@ import { CheckpointError } from "../core/errors.ts";
 import type { Precision } from "../core/precisions.ts";
 import { InternVLChat } from "../models/internvl_chat.ts";
 import type { TensorSource } from "../runtime/runtime.ts";
+import type { Checkpoint } from "../weights/checkpoint.ts";
+import { mergeLora } from "../weights/merge-lora.ts";
 import { type OpenedCheckpoint, openCheckpoint } from "../weights/open-checkpoint.node.ts";
 import { type ChatConfig, readChatConfig } from "./chat-config.ts";
 import { placeWeights } from "./place-weights.ts";
@@ -11,6 +13,8 @@ export interface OpenedChatModel {
   readonly model: InternVLChat;
   readonly weights: Map<string, TensorSource>;
   readonly config: ChatConfig;
+  /** The weights' files; adapters that they hold are merged. */
+  readonly checkpoint: Checkpoint;
   readonly opened: OpenedCheckpoint;
 }
 
@@ -20,13 +24,14 @@ export interface OpenedChatModel {
  */
 export async function openChatModel(
   path: string,
-  options: { readonly precision?: Precision } = {},
+  options: { readonly precision?: Precision | undefined } = {},
 ): Promise<OpenedChatModel> {
   const opened = await openCheckpoint(path);
   if (opened.config === undefined)
     throw new CheckpointError(`${path}: no config.json beside the weights; put the model's into the folder`);
   const config = readChatConfig(opened.config, `${path}: config.json`);
+  const checkpoint = mergeLora(opened.checkpoint, config.chat);
   const model = new InternVLChat(config.chat, config.language.create({ tied: false }));
-  const weights = await placeWeights(model, opened.checkpoint, { ...opened, ...options });
-  return { model, weights, config, opened };
+  const weights = await placeWeights(model, checkpoint, { keys: opened.keys, ...options });
+  return { model, weights, config, checkpoint, opened };
 }

@@ -93,7 +93,7 @@ function alike(layers: readonly Projection[]): boolean {
       layer.constructor.name,
       layer.inFeatures,
       layer.bias !== undefined,
-      layer instanceof QuantizedLinear && `${layer.spec.bits} ${layer.spec.blockSize}`,
+      layer instanceof QuantizedLinear && `${layer.spec.bits} ${layer.spec.blockSize} ${layer.spec.offsets}`,
     ].join();
   return layers.every((layer) => kind(layer) === kind(layers[0]!));
 }

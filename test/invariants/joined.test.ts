@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from "vitest";
-import { castFloat, type HostTensor, i64, toF32 } from "../../src/core/array.ts";
+import { castFloat, type HostTensor, toF32 } from "../../src/core/array.ts";
 import type { Precision } from "../../src/core/precisions.ts";
 import { Rng } from "../../src/core/rng.ts";
 import { input, type Tensor, topological } from "../../src/graph/tensor.ts";

@@ -2,10 +2,11 @@ import { cp, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
-import type { HostTensor } from "../../src/core/array.ts";
+import { f32, type HostTensor } from "../../src/core/array.ts";
 import { type ParityOutput, runParity } from "../../src/eval/parity.node.ts";
 import { openSafetensors } from "../../src/weights/safetensors.node.ts";
 import { writeSafetensors } from "../../src/weights/write-safetensors.node.ts";
+import { normals } from "../evaluate.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 
 /** Tiny models in the published formats, with what the original PyTorch implementations gave for them in f32. */
@@ -90,6 +91,56 @@ test("a head that the file lacks is the embedding table", async () => {
   expect(worse).toEqual(await greedy(same.path));
   // The case was made with a head of its own.
   expect(worse.find(([name]) => name === "logits")?.[1]).toBeGreaterThan(0.1);
+});
+
+/** Layers that fine-tuning by adapters changes (internvl/model/internvl_chat/modeling_internvl_chat.py, wrap_*_lora). */
+const ADAPTED = {
+  vision_model: /\.(attn\.(qkv|proj)|mlp\.fc[12])\.(weight|bias)$/,
+  language_model: /\.(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)\.(weight|bias)$/,
+};
+
+/**
+ * The tensors of a file as fine-tuning saves them: random adapters beside a weight that lacks what they add, in double
+ * precision, so that the whole is what it was.
+ */
+function withAdapters(
+  tensors: ReadonlyMap<string, HostTensor>,
+  tower: keyof typeof ADAPTED,
+  rank: number,
+): Map<string, HostTensor> {
+  const out = new Map<string, HostTensor>();
+  for (const [key, t] of tensors) {
+    const wrapped = key.replace(`${tower}.`, `${tower}.base_model.model.`);
+    const [layer, kind] = [wrapped.replace(/\.\w+$/, ""), wrapped.replace(/.*\./, "")];
+    if (!key.startsWith(`${tower}.`) || !ADAPTED[tower].test(key)) out.set(wrapped, t);
+    else if (kind === "bias") out.set(`${layer}.base_layer.bias`, t);
+    else {
+      const [rows, columns] = t.shape as [number, number];
+      const [A, B] = [normals(`${key} A`, [rank, columns]), normals(`${key} B`, [rows, rank])];
+      const base = Float32Array.from(t.data as Float32Array, (w, n) => {
+        const [o, i] = [Math.floor(n / columns), n % columns];
+        let product = 0;
+        for (let r = 0; r < rank; r++) product += B.data[o * rank + r]! * A.data[r * columns + i]!;
+        return w - 2 * product;
+      });
+      out.set(`${layer}.base_layer.weight`, f32(t.shape, base));
+      out.set(`${layer}.lora_A.default.weight`, A);
+      out.set(`${layer}.lora_B.default.weight`, B);
+    }
+  }
+  return out;
+}
+
+test.each([
+  ["language_model", "use_llm_lora"],
+  ["vision_model", "use_backbone_lora"],
+] as const)("adapters of %s that were not merged are merged", async (tower, field) => {
+  await using folder = await changed("chat-qwen2", (tensors) => withAdapters(tensors, tower, 3));
+  const file = join(folder.path, "config.json");
+  const config = JSON.parse(await readFile(file, "utf8")) as Record<string, unknown>;
+  await expect(parity(folder.path)).rejects.toThrow(`${field} is 0 and the file has adapters of rank 3`);
+  await writeFile(file, JSON.stringify({ ...config, [field]: 3 }));
+  expect((await parity(folder.path)).filter((r) => r.status !== "ok")).toEqual([]);
 });
 
 test("an architecture or a field that is not known is refused by name", async () => {
