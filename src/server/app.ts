@@ -48,9 +48,9 @@ export interface App {
   cancel(): void;
 }
 
-/** The page may load from this server only; pictures that the user drops are blobs. */
+/** The page may load from this server only; pictures and videos that the user drops are blobs. */
 const PAGE_POLICY =
-  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; " +
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src blob:; connect-src 'self'; " +
   "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const SECURITY_HEADERS = {

@@ -50,14 +50,20 @@ async function replaceFolder(from: string, to: string): Promise<void> {
   }
 }
 
+/** The rooms of src/ that the page is made from: its own, and those that know what pictures and answers mean. */
+const ROOMS = ["core", "text", "vision", "web"];
+
 /** A hash of everything the page is made from: file times do not survive a checkout. */
 async function sourcesFingerprint(root: string): Promise<string> {
-  const web = join(root, "src", "web");
-  const names = (await readdir(web, { recursive: true, withFileTypes: true }))
-    .filter((e) => e.isFile() && !e.name.endsWith(".test.ts"))
-    .map((e) => join(e.parentPath, e.name));
+  const names: string[] = [join(root, "vite.config.ts")];
+  for (const room of ROOMS) {
+    const dir = join(root, "src", room);
+    for (const entry of await readdir(dir, { recursive: true, withFileTypes: true }))
+      if (entry.isFile() && !/\.(test|node|fixture)\.ts$/.test(entry.name))
+        names.push(join(entry.parentPath, entry.name));
+  }
   const hash = createHash("sha256");
-  for (const name of [...names.sort(), join(root, "vite.config.ts")]) {
+  for (const name of names.sort()) {
     const text = await readFile(name);
     hash.update(`${name.slice(root.length)}\0${text.length}\0`).update(text);
   }

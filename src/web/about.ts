@@ -1,12 +1,13 @@
 import { byId, fillDialog, h, openModal, sheetHead } from "./dom.ts";
 
 const KEYS: readonly (readonly [key: string, what: string])[] = [
-  ["/", "go to the search box"],
+  ["/", "go to the search box, or to your question"],
   ["↓", "from the search box to the pictures"],
   ["← → ↑ ↓", "move between pictures"],
   ["Enter", "open a picture"],
   ["← →", "previous and next, in the large view"],
-  ["Esc", "close"],
+  ["Enter", "send a question; with Shift a new line"],
+  ["Esc", "close, or stop an answer"],
 ];
 
 /** What may be expected of the model that is loaded, and the keys. */

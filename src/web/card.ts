@@ -5,16 +5,18 @@ import { formatScore, spokenName, stemName } from "./format.ts";
 export interface CardEvents {
   readonly onOpen: (picture: Picture) => void;
   readonly onLike: (picture: Picture) => void;
+  readonly onAsk: (picture: Picture) => void;
   readonly onSelect: (picture: Picture, selected: boolean) => void;
   readonly isSelected: (id: string) => boolean;
 }
 
-/** One picture of the grid: a button that opens it, two tools, its name and its score. */
+/** One picture of the grid: a button that opens it, tools, its name and its score. */
 export class Card {
   readonly item: HTMLLIElement;
   readonly open: HTMLButtonElement;
   readonly #image = h("img", { alt: "", loading: "lazy", decoding: "async", draggable: "false" });
   readonly #like: HTMLButtonElement;
+  readonly #ask: HTMLButtonElement;
   readonly #select: HTMLButtonElement;
   readonly #fill = h("span", { class: "track", "aria-hidden": "true" }, h("span", { class: "fill" }));
   readonly #cosine = h("span");
@@ -34,6 +36,8 @@ export class Card {
     this.#like = tool(icon("like"), `More like ${name}`, "More like this", () =>
       events.onLike(this.#picture),
     );
+    this.#ask = tool(icon("ask"), `Ask about ${name}`, "Ask about it", () => events.onAsk(this.#picture));
+    this.#ask.classList.add("ask");
     this.#select = tool(checkbox(), `Select ${name}`, "Select, to classify it", () =>
       events.onSelect(this.#picture, !events.isSelected(picture.id)),
     );
@@ -41,7 +45,7 @@ export class Card {
       "li",
       { class: "card" },
       this.open,
-      h("div", { class: "tools" }, this.#like, this.#select),
+      h("div", { class: "tools" }, this.#like, this.#ask, this.#select),
       h("p", { class: "name", title: picture.path, text: stemName(picture.path) }),
       this.#score,
     );
@@ -77,7 +81,7 @@ export class Card {
 
   /** Whether Tab reaches the card's buttons. */
   set reachable(value: boolean) {
-    for (const button of [this.open, this.#like, this.#select]) button.tabIndex = value ? 0 : -1;
+    for (const button of [this.open, this.#like, this.#ask, this.#select]) button.tabIndex = value ? 0 : -1;
   }
 }
 

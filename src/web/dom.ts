@@ -54,6 +54,10 @@ const SHAPES = {
   like: "M5.5 5.5h5v5h-5zM13.5 5.5h5v5h-5zM5.5 13.5h5v5h-5zM16 13v6M13 16h6",
   copy: "M9 9h10v10H9zM15 9V5H5v10h4",
   open: "M13 5h6v6M19 5l-8.5 8.5M17 14v5H5V7h5",
+  ask: "M5 5.5h14v10h-7.5L7.5 19v-3.5H5z",
+  edit: "M5 19l1-4L15.5 5.5l3 3L9 18zM13.5 7.5l3 3",
+  again: "M18.5 12a6.5 6.5 0 1 1-2-4.7M18.5 4.5v3.5H15",
+  remove: "M5.5 7.5h13M9.5 7.5v-2h5v2M7.5 7.5l.7 11h7.6l.7-11",
   check: "M5.5 12.5l4.5 4.5 8.5-9.5",
 } as const;
 

@@ -10,6 +10,8 @@ export interface Place {
   readonly query: Query;
   /** The id of the picture in the large view. */
   readonly view?: string | undefined;
+  /** The conversation that is shown in place of the pictures: its id, or "new". */
+  readonly chat?: string | undefined;
 }
 
 export function readPlace(search: string): Place {
@@ -22,15 +24,16 @@ export function readPlace(search: string): Place {
       : key
         ? { kind: "picture", key }
         : { kind: "browse" };
-  return { query, view: params.get("view") ?? undefined };
+  return { query, view: params.get("view") ?? undefined, chat: params.get("chat") ?? undefined };
 }
 
-export function writePlace({ query, view }: Place): string {
+export function writePlace({ query, view, chat }: Place): string {
   const params = new URLSearchParams();
   if (query.kind === "text") params.set("q", query.text);
   if (query.kind === "similar") params.set("like", query.id);
   if (query.kind === "picture") params.set("picture", query.key);
   if (view) params.set("view", view);
+  if (chat) params.set("chat", chat);
   const text = params.toString();
   return text ? `/?${text}` : "/";
 }

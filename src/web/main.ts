@@ -1,5 +1,8 @@
 import { openAbout } from "./about.ts";
 import { Activity } from "./activity.ts";
+import type { Picture } from "./api.ts";
+import { ChatModels } from "./chat/chat-models.ts";
+import { ChatView } from "./chat/chat-view.ts";
 import { ClassifySheet } from "./classify-sheet.ts";
 import { byId, closeOnBackdrop, h, icon } from "./dom.ts";
 import { EXAMPLES } from "./examples.ts";
@@ -33,6 +36,7 @@ const selection = new Selection(
 const grid = new Grid(byId("grid"), {
   onOpen: (picture) => navigation.view(picture.id),
   onLike: (picture) => navigation.go({ kind: "similar", id: picture.id }),
+  onAsk: askAbout,
   onSelect: (picture, selected) => selection.set(picture, selected),
   isSelected: (id) => selection.has(id),
 });
@@ -47,6 +51,16 @@ const viewer = new Viewer(labels, {
     if (id) grid.focusPicture(id);
   },
   onLike: (picture) => navigation.go({ kind: "similar", id: picture.id }),
+  onAsk: askAbout,
+});
+const models = new ChatModels();
+const chat = new ChatView(models, {
+  onStarted: (id) => {
+    navigation.nameChat(id);
+    showTitle(navigation.place);
+  },
+  onOpen: (id) => navigation.chat(id),
+  onNew: () => navigation.chat("new"),
 });
 const folders = new FoldersSheet(
   () => statusLine.status?.folderChanges ?? false,
@@ -61,6 +75,43 @@ function show(place: Place, before: Place | undefined): void {
   if (!before || !sameQuery(place.query, before.query)) showQuery(place.query);
   if (place.view) void viewer.open(place.view);
   else viewer.close();
+  showPage(place, before);
+  showTitle(place);
+}
+
+/** Where the results were scrolled to when the chat was opened over them. */
+let resultsTop = 0;
+
+/** Shows the search or the chat. */
+function showPage({ chat: id }: Place, before: Place | undefined): void {
+  const chatting = id !== undefined;
+  const changed = chatting !== (before?.chat !== undefined);
+  if (chatting && changed) resultsTop = scrollY;
+  for (const name of ["main", "search", "foot"]) byId(name).hidden = chatting;
+  byId("chat-view").hidden = !chatting;
+  document.body.classList.toggle("chatting", chatting);
+  byId("tab-search").toggleAttribute("aria-current", false);
+  byId("tab-chat").toggleAttribute("aria-current", false);
+  byId(chatting ? "tab-chat" : "tab-search").setAttribute("aria-current", "page");
+  byId("drop-text").textContent = chatting
+    ? "Drop pictures or a video to ask about them"
+    : "Drop the picture to find others like it";
+  const skip = byId<HTMLAnchorElement>("skip");
+  skip.href = chatting ? "#question" : "#grid";
+  skip.textContent = chatting ? "Skip to your question" : "Skip to the pictures";
+  if (id !== undefined) void chat.open(id).then(() => showTitle(navigation.place));
+  else if (changed) scrollTo({ top: resultsTop, behavior: "instant" });
+}
+
+function showTitle({ query, chat: id }: Place): void {
+  const text = query.kind === "text" ? query.text : "";
+  if (id !== undefined) document.title = `${chat.title} · internvl`;
+  else document.title = text ? `${text} · internvl` : "internvl: search pictures by what they show";
+}
+
+function askAbout(picture: Picture): void {
+  navigation.chat("new");
+  chat.askAbout(picture);
 }
 
 function showQuery(query: Query): void {
@@ -69,7 +120,6 @@ function showQuery(query: Query): void {
   if (input.value.trim() !== text) input.value = text;
   byId("intro").hidden = query.kind !== "browse";
   hideNotice();
-  document.title = text ? `${text} · internvl` : "internvl: search pictures by what they show";
   void showQueryPicture(query);
   void results.show(query);
   if (scrollY > 0) scrollTo({ top: 0 });
@@ -121,7 +171,7 @@ function watchSearchBox(): void {
     grid.focusFirst();
   });
   document.addEventListener("keydown", (event) => {
-    const typing = event.target instanceof HTMLInputElement;
+    const typing = event.target instanceof HTMLInputElement || event.target instanceof HTMLTextAreaElement;
     if (
       event.key !== "/" ||
       typing ||
@@ -131,6 +181,7 @@ function watchSearchBox(): void {
     )
       return;
     event.preventDefault();
+    if (navigation.place.chat !== undefined) return chat.focus();
     input.select();
     input.focus();
   });
@@ -166,9 +217,30 @@ function refreshResults(): void {
   if (!outdated) results.refresh();
 }
 
+/** The tabs are links, so that they open in a page of their own too. */
+function watchTabs(): void {
+  const follow = (id: string, go: () => void) =>
+    byId(id).addEventListener("click", (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      go();
+    });
+  follow("tab-search", () => navigation.search());
+  follow("tab-chat", () => {
+    navigation.chat(navigation.place.chat ?? chat.place);
+    chat.focus();
+  });
+}
+
 watchSearchBox();
+watchTabs();
 watchPictureInput({
   onPicture: (picture) => navigation.go({ kind: "picture", key: own.add(picture) }),
+  takes: (files) => {
+    const chatting = navigation.place.chat !== undefined;
+    if (chatting) chat.takeFiles(files);
+    return chatting;
+  },
   onProblem: showNotice,
   maxBytes: () => statusLine.status?.limits.uploadBytes,
 });
@@ -178,5 +250,6 @@ byId("activity-text").addEventListener("click", () => void folders.open());
 closeOnBackdrop(byId<HTMLDialogElement>("about"));
 byId("open-about").addEventListener("click", () => openAbout(statusLine.status?.model));
 void statusLine.refresh();
+models.refresh();
 watchIndexing();
 navigation.start();

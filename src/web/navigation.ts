@@ -31,7 +31,7 @@ export class Navigation {
   /** A new query: a new step in the history, unless the page is there already. */
   go(query: Query): void {
     this.settle();
-    if (sameQuery(query, this.#place.query) && !this.#place.view) return;
+    if (sameQuery(query, this.#place.query) && !this.#place.view && !this.#place.chat) return;
     // From the large view the step that opened it is reused: back then leads to the results it was opened from.
     this.#record({ query }, {}, this.#place.view ? "replace" : "push");
   }
@@ -63,6 +63,23 @@ export class Navigation {
     if (!this.#place.view) return;
     if (this.#entry.opened) history.back();
     else this.#record({ query: this.#place.query }, {}, "replace");
+  }
+
+  /** Goes to a conversation, or to a new one; the query stays for the way back. */
+  chat(id: string): void {
+    this.settle();
+    if (id !== this.#place.chat) this.#record({ query: this.#place.query, chat: id }, {}, "push");
+  }
+
+  /** The conversation on show has this id from now on: no step of its own. */
+  nameChat(id: string): void {
+    const { query, chat } = this.#place;
+    if (chat && chat !== id) this.#record({ query, chat: id }, {}, "replace");
+  }
+
+  /** From a conversation to the results that lie behind it. */
+  search(): void {
+    if (this.#place.chat) this.#record({ query: this.#place.query }, {}, "push");
   }
 
   get #entry(): Entry {

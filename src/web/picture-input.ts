@@ -3,6 +3,8 @@ import { formatBytes } from "./format.ts";
 
 export interface PictureInputEvents {
   readonly onPicture: (picture: File) => void;
+  /** Takes the files for something else than a search, and says so. */
+  readonly takes: (files: readonly File[]) => boolean;
   /** Is told, in words for the user, why what came in is not searched by. */
   readonly onProblem: (text: string) => void;
   /** Bytes that the server takes; undefined while it has not said so. */
@@ -25,10 +27,14 @@ export function watchPictureInput(events: PictureInputEvents): void {
   });
 
   document.addEventListener("paste", (event) => {
-    const pasted = [...(event.clipboardData?.files ?? [])].find((f) => f.type.startsWith("image/"));
-    if (!pasted) return;
+    const files = [...(event.clipboardData?.files ?? [])];
+    const pasted = files.find((f) => f.type.startsWith("image/"));
+    // Copied cells and words bring a picture of themselves along: where one writes, the words are meant.
+    const words =
+      event.target instanceof HTMLTextAreaElement && event.clipboardData?.types.includes("text/plain");
+    if (!pasted || words) return;
     event.preventDefault();
-    take(pasted);
+    if (!events.takes(files)) take(pasted);
   });
 
   watchDrop((transfer) => {
@@ -36,7 +42,7 @@ export function watchPictureInput(events: PictureInputEvents): void {
     // A folder looks like a file of no type, and cannot be read.
     const entry = [...transfer.items].find((item) => item.kind === "file")?.webkitGetAsEntry();
     if (entry?.isDirectory) events.onProblem(folderProblem(entry.name));
-    else if (dropped) take(dropped);
+    else if (dropped && !events.takes([...transfer.files])) take(dropped);
   });
 }
 

@@ -10,6 +10,7 @@ export interface ViewerEvents {
   readonly onMove: (id: string) => void;
   readonly onClosed: (id: string | undefined) => void;
   readonly onLike: (picture: Picture) => void;
+  readonly onAsk: (picture: Picture) => void;
 }
 
 /** One picture, large, with what is known of it. */
@@ -80,6 +81,8 @@ export class Viewer {
     const bars = h("div");
     const like = h("button", { type: "button", class: "strong" }, icon("like"), "More like this");
     like.addEventListener("click", () => this.events.onLike(picture));
+    const ask = h("button", { type: "button", class: "plain ask" }, icon("ask"), "Ask about it");
+    ask.addEventListener("click", () => this.events.onAsk(picture));
     const close = h("button", { type: "button", class: "quiet close", "aria-label": "Close" }, icon("close"));
     close.addEventListener("click", () => this.close());
     return h(
@@ -96,6 +99,7 @@ export class Viewer {
         "div",
         { class: "actions" },
         like,
+        ask,
         h(
           "a",
           { class: "plain", href: original(picture), target: "_blank", rel: "noopener" },

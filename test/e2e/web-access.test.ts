@@ -1,7 +1,5 @@
-import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
-import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { PHONE, violations } from "./axe.ts";
 import { openSite, type Site, shown } from "./web-support.ts";
 
 let site: Site;
@@ -9,29 +7,6 @@ beforeAll(async () => {
   site = await openSite();
 });
 afterAll(() => site[Symbol.asyncDispose]());
-
-const axePath = createRequire(import.meta.url).resolve("axe-core");
-
-interface Violation {
-  readonly id: string;
-  readonly impact: string;
-  readonly nodes: readonly { readonly html: string; readonly failureSummary: string }[];
-}
-
-/** What axe-core finds wrong, of any impact. */
-async function violations(page: Page): Promise<string[]> {
-  // By the debugging protocol, which the page's content security policy does not bind.
-  await page.evaluate(await readFile(axePath, "utf8"));
-  const found = await page.evaluate(async () => {
-    const { axe } = globalThis as unknown as { axe: { run(): Promise<{ violations: Violation[] }> } };
-    return (await axe.run()).violations;
-  });
-  return found.map(
-    (v) => `${v.id} (${v.impact}): ${v.nodes.map((n) => `${n.html} ${n.failureSummary}`).join("; ")}`,
-  );
-}
-
-const PHONE = { viewport: { width: 360, height: 740 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
 
 test.each(["light", "dark"] as const)("no accessibility violations in %s mode", async (colorScheme) => {
   const page = await site.open("", { colorScheme });

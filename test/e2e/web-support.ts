@@ -24,7 +24,7 @@ export interface Site extends AsyncDisposable {
   readonly browser: Browser;
   /** Holds `pictures`, which is indexed, and whatever a test puts beside it. */
   readonly root: string;
-  /** A page in a context of its own, opened at `path`, whose errors fail the test when the site is closed. */
+  /** A page in a context of its own, opened at `path` (or another address), whose errors fail the test when the site is closed. */
   open(path?: string, options?: BrowserContextOptions): Promise<Page>;
 }
 
@@ -71,7 +71,7 @@ export async function openSite(
         if (message.type() === "error" && !message.text().startsWith("Failed to load resource"))
           problems.push(message.text());
       });
-      await page.goto(server.url + path);
+      await page.goto(new URL(path, server.url).href);
       return page;
     },
     async [Symbol.asyncDispose]() {

@@ -1,0 +1,65 @@
+import { byId, h } from "../dom.ts";
+import { listChatModels } from "./chat-api.ts";
+import { ChatError, problemText } from "./chat-error.ts";
+
+const ASK_AGAIN_MS = 1500;
+
+/** The chat models of the server. Without one the page offers no questions, and says how to get one. */
+export class ChatModels {
+  readonly #choice = byId<HTMLSelectElement>("chat-model");
+  readonly #note = byId("chat-note");
+  #names: readonly string[] = [];
+  #asking = false;
+
+  /** The model that is asked. */
+  get selected(): string {
+    return this.#choice.value;
+  }
+
+  /** Asks the server, unless a model is known; while one is being loaded, again and again. */
+  refresh(): void {
+    if (this.#names.length > 0 || this.#asking) return;
+    this.#asking = true;
+    listChatModels().then(
+      (names) => {
+        this.#asking = false;
+        this.#names = names;
+        this.#show(
+          names.length > 0 ? undefined : [h("h2", { text: "No chat model here" }), ...withoutModel()],
+        );
+      },
+      (error: unknown) => {
+        this.#asking = false;
+        const loading = error instanceof ChatError && error.status === 503;
+        this.#show(loading ? [h("p", { text: "Loading the chat model…" })] : [this.#failure(error)]);
+        if (loading) setTimeout(() => this.refresh(), ASK_AGAIN_MS);
+      },
+    );
+  }
+
+  /** Shows the models, or why there is none. */
+  #show(note: readonly Node[] | undefined): void {
+    document.body.classList.toggle("can-chat", note === undefined);
+    this.#note.hidden = note === undefined;
+    this.#note.replaceChildren(...(note ?? []));
+    byId("composer").hidden = note !== undefined;
+    byId("chat-welcome").hidden = note !== undefined;
+    this.#choice.replaceChildren(...this.#names.map((name) => h("option", { value: name, text: name })));
+    this.#choice.disabled = this.#names.length < 2;
+    this.#choice.hidden = this.#names.length === 0;
+  }
+
+  #failure(error: unknown): HTMLElement {
+    const text = problemText(error instanceof ChatError ? error : new ChatError(0, String(error)));
+    const again = h("button", { type: "button", class: "plain", text: "Try again" });
+    again.addEventListener("click", () => this.refresh());
+    return h("div", { role: "alert" }, h("p", { text }), again);
+  }
+}
+
+const withoutModel = (): HTMLElement[] => [
+  h("p", {
+    text: "This server searches pictures, and has no model that answers questions about them. Start it with an InternVL-Chat model beside the search; its help says how.",
+  }),
+  h("p", {}, h("code", { text: "internvl serve --help" })),
+];
