@@ -15,8 +15,12 @@ export interface ChatRequest {
   readonly messages: readonly { readonly role: string; readonly content: string | readonly Part[] }[];
 }
 
-/** What the stub answers: words as they come, the thinking apart, or any other event. */
-export type Scripted = string | { readonly thinking: string } | { readonly event: unknown };
+/** What the stub answers: words as they come, the thinking apart, any other event, or the end of the connection. */
+export type Scripted =
+  | string
+  | { readonly thinking: string }
+  | { readonly event: unknown }
+  | { readonly cut: true };
 
 /** A refusal in the place of an answer. */
 export class Refusal extends Error {
@@ -31,7 +35,8 @@ export class Refusal extends Error {
 
 export interface ChatSite extends AsyncDisposable {
   readonly site: Site;
-  models: readonly string[];
+  /** What `/v1/models` lists; "loading" is a 503. */
+  models: readonly string[] | "loading";
   /** Every question so far. */
   readonly requests: ChatRequest[];
   /** How many answers were given up by the page. */
@@ -47,7 +52,10 @@ export async function openChatSite(options: Partial<ServeOptions> = {}): Promise
   const site = await openSite(options);
   const front = createServer((incoming, response) => {
     const path = new URL(incoming.url ?? "/", site.server.url).pathname;
-    if (path === "/v1/models") {
+    if (path === "/v1/models" && chat.models === "loading") {
+      response.writeHead(503, { "Content-Type": "application/json", "Retry-After": "1" });
+      response.end(JSON.stringify({ error: { message: "the model is being loaded", type: "loading" } }));
+    } else if (path === "/v1/models" && chat.models !== "loading") {
       const data = chat.models.map((id) => ({ id, object: "model", created: 0, owned_by: "stub" }));
       response.writeHead(200, { "Content-Type": "application/json" });
       response.end(JSON.stringify({ object: "list", data }));
@@ -123,6 +131,7 @@ async function complete(chat: ChatSite, incoming: IncomingMessage, response: Ser
   try {
     for await (const step of chat.answer(asked)) {
       if (typeof step === "object" && "event" in step) send(step.event);
+      else if (typeof step === "object" && "cut" in step) return void response.destroy();
       else {
         tokens++;
         send(choice(typeof step === "string" ? { content: step } : { reasoning_content: step.thinking }));

@@ -24,7 +24,7 @@ async function ask(page: Page, text: string): Promise<void> {
 const lastAnswer = (page: Page) => page.locator(".exchange").last().locator(".answer");
 
 /** Waits until the last answer is complete; its text. */
-async function answered(page: Page): Promise<string> {
+async function answered(page: Page): Promise<string | null> {
   await page.locator(".exchange").last().locator(".answer:not([aria-busy])").waitFor();
   return lastAnswer(page).locator(".prose").textContent();
 }
@@ -159,7 +159,7 @@ test("what a model thinks is folded away, in either form", async () => {
     const thought = lastAnswer(page).locator(".thought");
     expect(await thought.isVisible()).toBe(false);
     await lastAnswer(page).getByText("What it thought").click();
-    expect(await thought.innerText()).toBe("Hm, red.");
+    expect(await thought.textContent()).toBe("Hm, red.");
     await page.context().close();
   }
 });
@@ -181,7 +181,7 @@ test("an answer can be asked for again, and the last question changed", async ()
   expect(await page.locator(".exchange").count()).toBe(2);
   await page.getByRole("button", { name: "Edit the question" }).click();
   expect(await box(page).inputValue()).toBe("second");
-  await page.getByRole("button", { name: "Leave it" }).click();
+  await page.getByRole("button", { name: "Keep it" }).click();
   expect(await box(page).inputValue()).toBe("");
   await page.getByRole("button", { name: "Edit the question" }).click();
   await ask(page, "third");
@@ -207,15 +207,19 @@ test("failures say what happened and what to do, and asking again mends them", a
   await problem.getByText(/^The conversation has 9000 tokens, the model takes 8192\. Start a new/).waitFor();
   // In the middle of an answer.
   chat.answer = words("Half an ", { event: { error: { message: "out of memory", type: "server_error" } } });
-  await page.getByRole("button", { name: "Answer again" }).click();
+  await page.getByRole("button", { name: "Try again" }).click();
   await problem.getByText(/^Out of memory\. Try again; .* log says more\.$/).waitFor();
-  expect(await answered(page)).toBe("Half an");
-  // A connection that ends too early.
+  expect(await answered(page)).toBe("Half an ");
+  // A connection that breaks.
+  chat.answer = words("Half", { cut: true });
+  await page.getByRole("button", { name: "Try again" }).click();
+  await problem.getByText(/^The connection broke before the answer was complete\. Try again\.$/).waitFor();
+  // Something that is no answer.
   chat.answer = words("Half", { event: "[DONE" });
-  await page.getByRole("button", { name: "Answer again" }).click();
+  await page.getByRole("button", { name: "Try again" }).click();
   await problem.getByText(/no part of an answer/).waitFor();
   chat.answer = words("Whole.");
-  await page.getByRole("button", { name: "Answer again" }).click();
+  await page.getByRole("button", { name: "Try again" }).click();
   await lastAnswer(page).getByText("Whole.").waitFor();
   await expect.poll(() => problem.count()).toBe(0);
   await page.context().close();
@@ -301,6 +305,25 @@ test("a server without a chat model offers nothing that would fail", async () =>
   await page.getByRole("link", { name: "Chat" }).click();
   await page.getByRole("heading", { name: "No chat model here" }).waitFor();
   expect(await box(page).count()).toBe(0);
+  await page.context().close();
+});
+
+test("while the model is loaded the page says so and goes on by itself", async () => {
+  chat.models = "loading";
+  const page = await chat.open();
+  await page.getByText("Loading the chat model…").waitFor();
+  expect(await box(page).count()).toBe(0);
+  chat.models = ["stub-8b"];
+  await box(page).waitFor();
+  await page.context().close();
+});
+
+test("Markdown beyond any sense is shown as it is written", async () => {
+  chat.answer = words(`${">".repeat(30_000)} deep`, `\n\n${"- ".repeat(200)}item`);
+  const page = await chat.open();
+  await ask(page, "Nest");
+  expect(await answered(page)).toContain("deep");
+  expect(await lastAnswer(page).locator(".prose").textContent()).toContain("item");
   await page.context().close();
 });
 

@@ -52,6 +52,8 @@ export class ChatView {
   #conversation = newConversation();
   #views: ExchangeView[] = [];
   #run: Run | undefined;
+  /** What is read from the history is shown unless something else was opened meanwhile. */
+  #openings = 0;
 
   constructor(
     readonly models: ChatModels,
@@ -89,6 +91,7 @@ export class ChatView {
       if (event.key !== "Escape" || event.defaultPrevented || !this.#run) return;
       if (!this.#main.hidden && !document.querySelector("dialog[open]")) this.stop();
     });
+    this.#watchComposer();
     this.#showStart();
     this.#show(this.#conversation);
   }
@@ -105,12 +108,15 @@ export class ChatView {
   /** Shows a conversation: "new", or the id of one that this browser keeps. */
   async open(id: string): Promise<void> {
     this.models.refresh();
+    this.#openings++;
     if (id === this.#conversation.id) return;
     if (id === "new") {
       if (this.#conversation.exchanges.length > 0) this.#show(newConversation());
       return;
     }
+    const opening = this.#openings;
     const kept = await this.#history.get(id);
+    if (opening !== this.#openings) return;
     this.#show(kept ?? newConversation());
     if (kept) return this.#scrollToEnd();
     this.events.onStarted("new");
@@ -143,6 +149,22 @@ export class ChatView {
   /** Ends the answer that is being made; what there is of it stays. */
   stop(): void {
     this.#run?.abort.abort();
+  }
+
+  /** Where the end of the conversation was in view it stays so when the box below it grows. */
+  #watchComposer(): void {
+    const composer = byId("composer");
+    let height = 0;
+    new ResizeObserver(() => {
+      const grown = composer.offsetHeight - height;
+      height = composer.offsetHeight;
+      if (grown > 0 && this.#below() - grown <= END_PX && !this.#main.hidden) this.#scrollToEnd();
+    }).observe(composer);
+  }
+
+  /** Pixels of the page below what is in view. */
+  #below(): number {
+    return document.documentElement.scrollHeight - scrollY - innerHeight;
   }
 
   #showStart(): void {
@@ -241,8 +263,7 @@ export class ChatView {
 
   /** Changes the page; it stays at its end if that is where the user is, and where it is otherwise. */
   #following(change: () => void): void {
-    const { scrollHeight } = document.documentElement;
-    const atEnd = scrollY + innerHeight >= scrollHeight - END_PX;
+    const atEnd = this.#below() <= END_PX;
     change();
     if (atEnd && !this.#main.hidden) this.#scrollToEnd();
   }

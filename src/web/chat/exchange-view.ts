@@ -99,6 +99,11 @@ export class ExchangeView {
     this.#answer.classList.remove("growing");
     this.#waiting.hidden = true;
     this.#show(answer?.text ?? "", answer?.thinking ?? "", true);
+    const label = answer?.ending === "failed" ? "Try again" : "Answer again";
+    this.#again.setAttribute("aria-label", label);
+    this.#again.title = label;
+    this.#again.className = answer?.ending === "failed" ? "plain" : "quiet";
+    this.#again.replaceChildren(icon("again"), answer?.ending === "failed" ? label : "");
     this.#facts.textContent = answer ? factsOf(answer) : "No answer yet";
     // An alert that is there already is not said again.
     const problem = answer?.problem ?? "";

@@ -38,7 +38,7 @@ export class PointedFigure {
   chip(index: number): HTMLElement {
     const thing = this.#things[index];
     const name = thing ? thingName(thing) : "";
-    const children = [h("span", { class: "thing-number", text: String(index + 1) }), name];
+    const children = [h("span", { class: "thing-number", text: String(index + 1) }), " ", name];
     const look = `thing thing-${index % COLOURS}`;
     if (this.pictures.length === 0) return h("span", { class: look }, ...children);
     const light = (lit: boolean) => () => this.#light(lit ? index : undefined);
@@ -47,7 +47,7 @@ export class PointedFigure {
       {
         type: "button",
         class: look,
-        "aria-label": `${index + 1}: ${name}, drawn in the picture`,
+        "aria-label": `${index + 1} ${name}, drawn in the picture`,
         on: { mouseenter: light(true), mouseleave: light(false), focus: light(true), blur: light(false) },
       },
       ...children,
