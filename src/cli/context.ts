@@ -3,12 +3,16 @@ import { Progress } from "./progress.ts";
 import type { Services } from "./services.ts";
 import type { Terminal } from "./terminal.ts";
 
+/** A stream that texts come from, and whether a person sits at it. */
+export type Input = NodeJS.ReadableStream & { readonly isTTY?: boolean };
+
 /** What a command gets from outside. Nothing else in `cli/` touches the process. */
 export interface Context {
   /** Results. */
   readonly out: Terminal;
   /** Progress, notes, errors. */
   readonly err: Terminal;
+  readonly input: Input;
   readonly env: Environment;
   /** Aborted by Ctrl-C and SIGTERM. */
   readonly signal: AbortSignal;

@@ -30,6 +30,15 @@ export function integer(min: number, max: number = Number.MAX_SAFE_INTEGER): (te
   };
 }
 
+/** Parser of numbers from `min` to `max`. */
+export function decimal(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^(\d+\.?\d*|\.\d+)$/.test(text) && value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`Expected a number from ${min} to ${max}.`);
+  };
+}
+
 /** Parser of an option that may be given several times. */
 export const collect = (value: string, earlier: readonly string[] | undefined): readonly string[] => [
   ...(earlier ?? []),

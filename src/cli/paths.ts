@@ -51,6 +51,10 @@ export function galleryIndex(
   return join(userData(env, platform), "galleries", digest);
 }
 
+/** What was typed in chats. */
+export const chatHistory = (env: Environment, platform: NodeJS.Platform = process.platform): string =>
+  join(userData(env, platform), "chat-history");
+
 /** Embeddings that an evaluation keeps for its next run. */
 export const evalCache = (env: Environment, platform: NodeJS.Platform = process.platform): string =>
   join(userData(env, platform), "eval-cache");

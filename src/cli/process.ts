@@ -18,6 +18,10 @@ export async function runProcess(services: Services): Promise<never> {
   const context: Context = {
     out: terminalOf(process.stdout, process.env),
     err: terminalOf(process.stderr, process.env),
+    // Opened by the commands that read: for the others it may be anything.
+    get input() {
+      return process.stdin;
+    },
     env: process.env,
     signal: cancel.signal,
     services,

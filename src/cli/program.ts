@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
+import { addChat } from "./commands/chat.ts";
 import { addClassify } from "./commands/classify.ts";
 import { addEmbed } from "./commands/embed.ts";
 import { addEval } from "./commands/eval.ts";
@@ -30,7 +31,7 @@ Exit codes:
 /** Gives the program its commands, and sends what it prints and how it ends through the context. */
 export function addCommands(program: Command, context: Context): void {
   program
-    .description("Search, classify and measure with the InternVL family of vision-language models.")
+    .description("Chat, search, classify and measure with the InternVL family of vision-language models.")
     .version(version(), "-V, --version", "print the version")
     .exitOverride()
     .configureOutput({
@@ -48,10 +49,14 @@ export function addCommands(program: Command, context: Context): void {
       examples(
         "internvl index ~/Pictures",
         'internvl search "a dog on the beach"',
+        'internvl chat models/InternVL3-1B photo.jpg "What is on the sign?"',
         "internvl serve --gallery",
       ) + ENVIRONMENT(context),
     );
-  const commands = [addIndex, addSearch, addClassify, addEmbed, addServe, addTrain, addEval, addParity];
+  const commands = [
+    ...[addChat, addIndex, addSearch, addClassify, addEmbed, addServe],
+    ...[addTrain, addEval, addParity],
+  ];
   for (const add of commands) add(program, context);
 }
 

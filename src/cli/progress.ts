@@ -12,6 +12,8 @@ export interface ProgressState {
   readonly etaSeconds?: number | undefined;
   /** More to say: the loss, a path, how many failed. */
   readonly note?: string | undefined;
+  /** What `done` counts: things, or seconds where there is nothing to count. Default "count". */
+  readonly unit?: "count" | "seconds";
 }
 
 export interface ProgressOptions {
@@ -91,7 +93,8 @@ export class Progress implements Disposable {
   }
 
   /** Count, share, rate and time left, beginning with a space. */
-  #facts({ done, total, ratePerSecond, etaSeconds }: ProgressState): string {
+  #facts({ done, total, ratePerSecond, etaSeconds, unit }: ProgressState): string {
+    if (unit === "seconds") return ` ${duration(done)}`;
     const rate = ratePerSecond ?? this.#rate();
     const eta = etaSeconds ?? (total !== undefined && rate > 0 ? (total - done) / rate : undefined);
     const facts = [total === undefined ? count(done) : `${count(done)}/${count(total)}`];
@@ -105,6 +108,32 @@ export class Progress implements Disposable {
     const first = this.#samples[0]!;
     const last = this.#samples.at(-1)!;
     return last.at > first.at ? (1000 * (last.done - first.done)) / (last.at - first.at) : 0;
+  }
+}
+
+/** `work`'s result; the seconds are counted on `terminal` once it takes longer than one. An abort ends the waiting. */
+export async function whileWaiting<T>(
+  terminal: Terminal,
+  label: string,
+  signal: AbortSignal,
+  work: Promise<T>,
+): Promise<T> {
+  signal.throwIfAborted();
+  using progress = new Progress(terminal);
+  const start = performance.now();
+  const tick = () =>
+    progress.update({ label, done: Math.floor((performance.now() - start) / 1000), unit: "seconds" });
+  const timer = setInterval(tick, 1000);
+  let onAbort = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    clearInterval(timer);
+    signal.removeEventListener("abort", onAbort);
   }
 }
 

@@ -1,3 +1,4 @@
+import { Readable } from "node:stream";
 import { describe, expect, test } from "vitest";
 import { ConfigError } from "../core/errors.ts";
 import { colourEmbedder } from "../eval/colour-embedder.fixture.ts";
@@ -15,6 +16,7 @@ async function runHere(
   const context: Context = {
     out,
     err,
+    input: Readable.from([]),
     env: { HOME: "/nowhere" },
     signal: new AbortController().signal,
     services: { ...defaultServices, loadEmbedder: async () => colourEmbedder(), ...services },

@@ -1,7 +1,9 @@
 import { UsageError } from "../core/errors.ts";
 import type { ParityOutput } from "../eval/parity.node.ts";
 import type { ParityOptions } from "../eval/parity-case.ts";
+import type { ChatModel } from "../infer/chat-model.ts";
 import type { Embedder } from "../infer/embedder.ts";
+import type { LoadChatOptions } from "../infer/load-chat-model.node.ts";
 import type { LoadOptions } from "../infer/load-model.node.ts";
 import type { TrainOptions, TrainSummary } from "../train/train.node.ts";
 import type { Framing, RgbImage } from "../vision/image.ts";
@@ -12,6 +14,7 @@ import type { Framing, RgbImage } from "../vision/image.ts";
  */
 export interface Services {
   loadEmbedder(path: string, options?: LoadOptions): Promise<Embedder>;
+  loadChatModel(path: string, options?: LoadChatOptions): Promise<ChatModel>;
   loadImage(
     source: string | Uint8Array,
     options: { readonly size: number; readonly framing: Framing },
@@ -31,6 +34,12 @@ export const defaultServices: Services = {
     const { loadEmbedder } = await import("../infer/load-model.node.ts");
     return loadEmbedder(path, options);
   },
+  async loadChatModel(path, options) {
+    const { stat } = await import("node:fs/promises");
+    if (!(await stat(path).catch(() => undefined))) throw new UsageError(noChatModel(path));
+    const { loadChatModel } = await import("../infer/load-chat-model.node.ts");
+    return loadChatModel(path, options);
+  },
   async loadImage(source, options) {
     const { loadForModel } = await import("../vision/preprocess.node.ts");
     return loadForModel(source, options);
@@ -45,3 +54,16 @@ export const defaultServices: Services = {
     yield* runParity(dir, options);
   },
 };
+
+/** "owner/name", as models are called on the Hugging Face hub. */
+const HUB_NAME = /^[A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*$/;
+
+function noChatModel(path: string): string {
+  const expected = `${path}: expected the folder of a chat model or a .gguf file, found none`;
+  if (path.endsWith(".gguf") || !HUB_NAME.test(path)) return `${expected}; check the path`;
+  const folder = path.slice(path.indexOf("/") + 1);
+  return `${expected}. If this is its name on the Hugging Face hub, download it and name the folder:
+  hf download ${path} --local-dir ${folder}
+  internvl chat ./${folder}
+(the older tool calls it: huggingface-cli download ${path} --local-dir ${folder})`;
+}

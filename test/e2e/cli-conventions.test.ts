@@ -19,6 +19,7 @@ const run = (...args: string[]) => cli(args, options);
 
 const COMMANDS = [
   [],
+  ["chat"],
   ["index"],
   ["search"],
   ["classify"],

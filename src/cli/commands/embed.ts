@@ -1,4 +1,4 @@
-import { dirname, extname } from "node:path";
+import { extname } from "node:path";
 import { type Command, Option } from "commander";
 import { UsageError } from "../../core/errors.ts";
 import type { Embedder } from "../../infer/embedder.ts";
@@ -77,7 +77,10 @@ async function embed(context: Context, files: string[], options: EmbedOptions): 
     throw new UsageError("embed: nothing to embed; name pictures, or texts with --text");
   const { checkFiles, throwIfBroken } = await import("../pictures.ts");
   await checkFiles(files);
-  if (options.output !== undefined) await checkOutput(options.output);
+  if (options.output !== undefined) {
+    const { checkOutput } = await import("../output-file.ts");
+    await checkOutput("--output", options.output);
+  }
   await using embedder = await openModel(context, options);
   const failed: { error: string }[] = [];
   const stream = embedAll(context, embedder, files, texts, options.framing, failed);
@@ -122,35 +125,13 @@ async function* embedAll(
   for (const [i, embedding] of embeddings.entries()) yield { name: { text: texts[i]! }, embedding };
 }
 
-/** Throws before the model has worked for nothing. */
-async function checkOutput(file: string): Promise<void> {
-  const { stat } = await import("node:fs/promises");
-  const folder = dirname(file);
-  if (!(await stat(folder).catch(() => undefined))?.isDirectory())
-    throw new UsageError(`--output ${file}: expected the folder ${folder}, found none; make it first`);
-  if ((await stat(file).catch(() => undefined))?.isDirectory())
-    throw new UsageError(`--output ${file}: expected the name of a file, found a folder; name a file in it`);
-}
-
-/** Replaces the file in one step: after a crash it is the old or the new one. */
-async function writeWhole(file: string, data: string | Uint8Array): Promise<void> {
-  const { rename, rm, writeFile } = await import("node:fs/promises");
-  const draft = `${file}.${process.pid}.part`;
-  try {
-    await writeFile(draft, data);
-    await rename(draft, file);
-  } catch (error) {
-    await rm(draft, { force: true });
-    throw error;
-  }
-}
-
 async function writeEmbeddings(
   file: string,
   format: string,
   all: readonly Embedded[],
   model: string,
 ): Promise<void> {
+  const { writeWhole } = await import("../output-file.ts");
   const width = all[0]!.embedding.length;
   const data = new Float32Array(all.length * width);
   for (const [i, { embedding }] of all.entries()) data.set(embedding, i * width);
