@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { NANO } from "../infer/nano.node.ts";
-import { defaultIndex, defaultModel, evalCache, galleryIndex } from "./paths.ts";
+import { chatHistory, defaultIndex, defaultModel, evalCache, galleryIndex } from "./paths.ts";
 
 test("data is kept where the platform's programs keep it", () => {
   expect(defaultIndex({ HOME: "/home/a" }, "linux")).toBe(
@@ -14,6 +14,7 @@ test("data is kept where the platform's programs keep it", () => {
     join("Library", "Application Support", "internvl"),
   );
   expect(defaultIndex({ LOCALAPPDATA: "/l" }, "win32")).toBe(join("/l", "internvl", "index"));
+  expect(chatHistory({ XDG_DATA_HOME: "/d" }, "linux")).toBe(join("/d", "internvl", "chat-history"));
 });
 
 test("the environment names another index and model; the gallery's index is apart from the user's", () => {

@@ -1,6 +1,7 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { fakeTerminal } from "./fake-terminal.fixture.ts";
-import { duration, Progress } from "./progress.ts";
+import { duration, Progress, whileWaiting } from "./progress.ts";
 import { cells } from "./terminal.ts";
 
 /** A progress whose clock the test moves, in seconds. */
@@ -73,4 +74,18 @@ test("durations", () => {
     "1:00:00",
     "2:05:00",
   ]);
+});
+
+test("waiting is counted in seconds from the second on, and an abort ends it", async () => {
+  const terminal = fakeTerminal({ isTTY: true });
+  const never = new AbortController();
+  expect(await whileWaiting(terminal, "loading", never.signal, sleep(10, "a"))).toBe("a");
+  expect(terminal.text).toBe("");
+  expect(await whileWaiting(terminal, "loading", never.signal, sleep(1500, "b"))).toBe("b");
+  expect(terminal.text.replaceAll("\x1b[K", "")).toMatch(/^(\rloading [1-9]\d* s)+\r$/);
+  const cancel = new AbortController();
+  const waiting = whileWaiting(terminal, "loading", cancel.signal, new Promise(() => {}));
+  cancel.abort(new Error("enough"));
+  await expect(waiting).rejects.toThrow("enough");
+  await expect(whileWaiting(terminal, "loading", cancel.signal, sleep(1))).rejects.toThrow("enough");
 });

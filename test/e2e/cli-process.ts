@@ -20,15 +20,20 @@ export interface RunOptions {
   readonly cwd?: string;
   /** The program as users get it, instead of the one over stand-ins. */
   readonly real?: boolean;
+  /** What is piped in; default: nothing can be read. */
+  readonly input?: string | Uint8Array;
 }
 
 /** Starts the command line as a process. */
 export function startCli(args: readonly string[], options: RunOptions = {}): ChildProcess {
-  return spawn(process.execPath, ["--import", TSX, options.real ? REAL : FAKE, ...args], {
+  const child = spawn(process.execPath, ["--import", TSX, options.real ? REAL : FAKE, ...args], {
     cwd: options.cwd ?? ROOT,
     env: { PATH: process.env.PATH, HOME: process.env.HOME, ...options.env },
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: [options.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
   });
+  // A process that ends before it has read everything is what some tests are about.
+  child.stdin?.on("error", () => {}).end(options.input);
+  return child;
 }
 
 /** Collects what a process prints until it ends. */

@@ -13,7 +13,7 @@ import { visible } from "../terminal.ts";
 export interface Media {
   readonly path: string;
   readonly part: Exclude<ContentPart<RgbImage>, { type: "text" }>;
-  /** "640×480", "8 of 100 frames". */
+  /** "640×480", "8 frames, the video has 100". */
   readonly facts: string;
 }
 
@@ -53,7 +53,8 @@ export async function openMedia(
   }
   await using opened = await openVideo(path, { signal });
   if (as === undefined && video.format === "gif" && opened.frames === 1) return picture(path);
-  return frames(path, opened, choice, signal);
+  // Awaited here: the video closes when this function returns.
+  return await frames(path, opened, choice, signal);
 }
 
 async function picture(path: string): Promise<Media> {
@@ -69,7 +70,7 @@ async function frames(path: string, video: Video, choice: VideoChoice, signal: A
   return {
     path,
     part: { type: "video", frames: images },
-    facts: `${images.length} of ${video.frames} frames`,
+    facts: `${images.length} frames, the video has ${video.frames}`,
   };
 }
 
