@@ -7,7 +7,7 @@ import type { ChatMessages } from "../../src/infer/chat-model.ts";
 import { loadChatModel } from "../../src/infer/load-chat-model.node.ts";
 import { decodeImage } from "../../src/vision/decode.node.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
-import { writeTinyChat } from "../tiny-chat.ts";
+import { TINY_CHAT_CONFIG, writeTinyChat } from "../tiny-chat.ts";
 import { cli, ended, type RunOptions, startCli } from "./cli-process.ts";
 
 /** `internvl chat` as users run it, over a model of random weights: it speaks nonsense, always the same. */
@@ -122,7 +122,13 @@ test("boxes are not drawn where there are none", async () => {
 });
 
 test("Ctrl-C ends an answer at once, with what was said until then", async () => {
-  const child = startCli(["chat", "tiny", "talk on", "--threads", "1"], options);
+  // Room for an answer that is not over by itself before the signal comes.
+  await cp(join(folder.path, "tiny"), join(folder.path, "long"), { recursive: true });
+  const llm_config = { ...TINY_CHAT_CONFIG.llm_config, max_position_embeddings: 32_768 };
+  const config = JSON.stringify({ ...TINY_CHAT_CONFIG, llm_config });
+  await writeFile(join(folder.path, "long", "config.json"), config);
+  const args = ["chat", "long", "talk on", "--context", "32768", "--threads", "1"];
+  const child = startCli(args, options);
   const end = ended(child);
   await new Promise((resolve) => child.stdout!.once("data", resolve));
   child.kill("SIGINT");
