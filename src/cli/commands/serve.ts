@@ -1,7 +1,9 @@
 import { stat } from "node:fs/promises";
-import { resolve } from "node:path";
-import { type Command, InvalidArgumentError } from "commander";
+import { basename, resolve } from "node:path";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { UsageError } from "../../core/errors.ts";
+import { PRECISIONS, type Precision } from "../../core/precisions.ts";
+import type { ChatModel } from "../../infer/chat-model.ts";
 import { NANO } from "../../infer/nano.node.ts";
 import type { Progress as IndexProgress } from "../../search/progress.ts";
 import type { UpdateResult } from "../../search/update.ts";
@@ -32,6 +34,11 @@ interface ServeOptions extends ModelOptions, Partial<IndexOptions>, JsonOption {
   readonly hostName?: readonly string[];
   readonly port?: number;
   readonly allowRemoteFolders?: true;
+  readonly chat?: readonly string[];
+  readonly chatPrecision?: Precision;
+  readonly context?: number;
+  readonly apiKey?: readonly string[];
+  readonly pictureHost?: readonly string[];
 }
 
 export function addServe(program: Command, context: Context): void {
@@ -45,6 +52,21 @@ export function addServe(program: Command, context: Context): void {
     .option("-p, --port <n>", "port, 0 for any free one (default: PORT, or 4747)", integer(0, 65_535))
     .option("--allow-remote-folders", "let other machines add and remove folders of this one")
     .option("--index <dir>", "folder of the index (default: your own, the gallery's with --gallery)")
+    .option(
+      "--chat <dir|file>",
+      "answer with this chat model too, on the page and under /v1; repeatable",
+      collect,
+    )
+    .addOption(
+      new Option("--chat-precision <name>", "how the chat models' weights are kept").choices(PRECISIONS),
+    )
+    .addOption(
+      new Option("--context <n>", "most tokens of a conversation with its answer (default: 8192)").argParser(
+        integer(2),
+      ),
+    )
+    .option("--api-key <key>", "ask for this key under /v1 (or INTERNVL_API_KEY); repeatable", collect)
+    .option("--picture-host <host>", "let requests name pictures on this host; repeatable", hostNames)
     .addOption(modelOption(context))
     .addOption(precisionOption())
     .addOption(threadsOption())
@@ -55,11 +77,12 @@ export function addServe(program: Command, context: Context): void {
 Prints the address when searches can be answered; Ctrl-C stops it. Whoever can reach the address can
 see every picture of the index: it listens on this machine only unless --host says otherwise. It
 answers to IP addresses, localhost, --host and this machine's name; a name of your network's or of a
-proxy before it needs --host-name.
+proxy before it needs --host-name. Programs for OpenAI's API find models under /v1 (docs/server.md).
 ${examples(
   "internvl serve --gallery",
   "internvl serve --folder ~/Pictures --port 8080",
   "internvl serve --host 0.0.0.0 --host-name nas.lan",
+  "internvl serve --chat models/InternVL3-1B --chat-precision w8",
   'curl "http://localhost:4747/api/search?q=a+dog&k=5"',
 )}`,
     )
@@ -70,8 +93,10 @@ async function serveUntilStopped(context: Context, options: ServeOptions): Promi
   const { env, signal } = context;
   const port = options.port ?? (env.PORT ? portOf(env.PORT) : undefined);
   const folders = await checkFolders(options.folder ?? []);
+  const apiKeys = options.apiKey ?? (env.INTERNVL_API_KEY ? [env.INTERNVL_API_KEY] : []);
   const { serve } = await import("../../server/serve.ts");
   using bar = progressOf(context);
+  const chatModels = await openChatModels(context, options, bar);
   const server = await serve({
     library: openPictures(context, options, bar),
     host: options.host,
@@ -79,6 +104,9 @@ async function serveUntilStopped(context: Context, options: ServeOptions): Promi
     port,
     folders: options.gallery ? [GALLERY, ...folders] : folders,
     remoteFolderChanges: options.allowRemoteFolders ?? false,
+    chatModels,
+    apiKeys,
+    ...(options.pictureHost && { remotePictures: { hosts: options.pictureHost } }),
   });
   try {
     await Promise.race([server.ready, aborted(signal)]);
@@ -96,6 +124,40 @@ async function serveUntilStopped(context: Context, options: ServeOptions): Promi
     bar.clear();
     await server.close();
   }
+}
+
+/** The chat models by the names of their folders or files, which is what requests call them. */
+async function openChatModels(
+  { services }: Context,
+  { chat = [], chatPrecision, context, threads }: ServeOptions,
+  bar: Progress,
+): Promise<Map<string, ChatModel>> {
+  const names = chat.map((path) => basename(resolve(path)).replace(/\.gguf$/, ""));
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined)
+    throw new UsageError(
+      `--chat: two models are called ${visible(twice)}; give one of the folders another name`,
+    );
+  const models = new Map<string, ChatModel>();
+  try {
+    for (const [i, path] of chat.entries()) {
+      bar.update({ label: `loading ${visible(names[i]!)}`, done: i, total: chat.length });
+      models.set(
+        names[i]!,
+        await services.loadChatModel(path, {
+          ...(threads && { threads }),
+          ...(chatPrecision && { precision: chatPrecision }),
+          ...(context && { context }),
+        }),
+      );
+    }
+  } catch (error) {
+    for (const model of models.values()) await model[Symbol.asyncDispose]();
+    throw error;
+  } finally {
+    bar.clear();
+  }
+  return models;
 }
 
 function noteIndexed(context: Context, failed: readonly FolderJob[]): Promise<void> {

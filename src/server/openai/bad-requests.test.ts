@@ -236,10 +236,19 @@ const CASES: readonly Case[] = [
   [CHAT, chat({ modalities: ["text", "audio"] }), 400, "modalities", /text only/],
   [
     CHAT,
-    chat({ response_format: { type: "json_object" } }),
+    chat({ response_format: { type: "xml" } }),
     400,
     "response_format.type",
-    /answers in JSON cannot be guaranteed/,
+    /expected "text", "json_object" or "json_schema"/,
+  ],
+  [
+    CHAT,
+    chat({
+      response_format: { type: "json_schema", json_schema: { schema: { type: "string", pattern: "a" } } },
+    }),
+    400,
+    "response_format.json_schema.schema",
+    /pattern/,
   ],
   [CHAT, chat({ reasoning_effort: "high" }), 400, "reasoning_effort", /system message/],
   [CHAT, chat({ service_tier: "priority" }), 400, "service_tier", /one tier/],

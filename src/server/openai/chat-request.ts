@@ -1,6 +1,7 @@
 import { z } from "zod";
-import { UsageError } from "../../core/errors.ts";
+import { messageOf, UsageError } from "../../core/errors.ts";
 import type { ChatOptions } from "../../infer/chat-model.ts";
+import { jsonSchemaGrammar } from "../../infer/json-schema.ts";
 import { SamplingOptions } from "../../infer/sampling-options.ts";
 import { type ChatMessage, readMessages } from "../../text/conversation.ts";
 import type { ChatLimits } from "../limits.ts";
@@ -54,12 +55,39 @@ const message = z.preprocess(
 );
 type Message = z.infer<typeof message>;
 
-/** The one place where answers would be bound to a form. */
-const responseFormat = z.strictObject({
-  type: z.literal("text", {
-    error: () => 'expected "text": answers in JSON cannot be guaranteed; describe the form in the messages',
-  }),
-});
+/** The form of an answer; a schema is checked by {@link formatOf}. */
+const responseFormat = z.discriminatedUnion(
+  "type",
+  [
+    z.strictObject({ type: z.literal("text") }),
+    z.strictObject({ type: z.literal("json_object") }),
+    z.strictObject({
+      type: z.literal("json_schema"),
+      json_schema: z.strictObject({
+        name: z.string().optional(),
+        description: z.string().optional(),
+        strict: z.boolean().nullish(),
+        schema: z.record(z.string(), z.unknown()),
+      }),
+    }),
+  ],
+  { error: () => 'expected "text", "json_object" or "json_schema"' },
+);
+
+/** What the model is kept to; throws a 400 that names a keyword of the schema which is not supported. */
+function formatOf(
+  format: z.infer<typeof responseFormat> | null | undefined,
+): Pick<ChatOptions, "responseFormat"> {
+  if (format == null || format.type === "text") return {};
+  if (format.type === "json_object") return { responseFormat: format };
+  const { schema } = format.json_schema;
+  try {
+    jsonSchemaGrammar(schema);
+  } catch (error) {
+    throw refused("response_format.json_schema.schema", messageOf(error));
+  }
+  return { responseFormat: { type: "json_schema", schema } };
+}
 
 const chatSchema = (limits: ChatLimits) =>
   z.strictObject({
@@ -89,6 +117,7 @@ export function parseChatRequest(body: unknown, limits: ChatLimits): ChatRequest
       ...generationOptions({ ...request, max_tokens: max_completion_tokens ?? max_tokens }),
       ...(top_logprobs != null && { top_logprobs }),
       ...(hasLowDetail(request.messages) && { maxTiles: 1 }),
+      ...formatOf(request.response_format),
     },
     ...streamOptions(request),
     logprobs,

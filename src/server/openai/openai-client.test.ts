@@ -52,7 +52,10 @@ test("an answer, with everything that a request may say", async () => {
     user: "u",
     metadata: { a: "b" },
     store: false,
-    response_format: { type: "text" },
+    response_format: {
+      type: "json_schema",
+      json_schema: { name: "answer", schema: { type: "object" } },
+    },
     ...{ top_k: 40, min_p: 0.05, repetition_penalty: 1.1 },
   });
   expect(reply).toMatchObject({
@@ -73,6 +76,7 @@ test("an answer, with everything that a request may say", async () => {
     },
   });
   const { messages, options } = fake.calls.at(-1)!;
+  expect(options.responseFormat).toEqual({ type: "json_schema", schema: { type: "object" } });
   expect(messages).toEqual([
     { role: "system", content: "Be brief." },
     { role: "user", content: "one" },
