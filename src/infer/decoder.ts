@@ -1,7 +1,8 @@
-import { type HostTensor, hostTensor, i64 } from "../core/array.ts";
+import { type HostTensor, i64 } from "../core/array.ts";
 import { ShapeError } from "../core/errors.ts";
 import type { CausalLanguageModel, LanguageModelShape } from "../nn/decoder.ts";
 import type { RunOptions, Runtime, Session, Value, WeightSet } from "../runtime/runtime.ts";
+import { BoundStep } from "./bound-step.ts";
 import { decoderGraph, reorderGraph } from "./decoder-graph.ts";
 import { KvCache, noTokens } from "./kv-cache.ts";
 
@@ -55,43 +56,25 @@ export class Decoder implements AsyncDisposable {
       );
     if (L > 1 && B > 1 && cache.length > 0)
       throw new ShapeError("Decoder: several rows take one position at a time once they hold some");
-    const lengths = cache.lengths.map((held) => held + L);
-    const total = Math.max(...lengths);
-    const { cos, sin } = cache.angles(total);
-    const rows = step.images?.rows ?? new Array<number>(B * L).fill(-1);
-    const feeds: Record<string, HostTensor> = {
-      ids: i64([B, L], step.ids.flat()),
-      rows: i64([B, L], rows),
-      last: hostTensor(
-        "i32",
-        [B],
-        Int32Array.from(lengths, (n) => n - 1),
-      ),
-      total: hostTensor("i32", [], Int32Array.of(total)),
-      pick: i64([B, 1], new Array<number>(B).fill(L - 1)),
+    const inputs = {
+      ids: step.ids.flat(),
+      rows: step.images?.rows ?? new Array<number>(B * L).fill(-1),
     };
-    const owned: Value[] = [];
-    const own = (host: HostTensor): Value => {
-      const value = this.runtime.value(host);
-      owned.push(value);
-      return value;
-    };
-    using binding = this.session.bind();
-    try {
-      for (const [name, host] of Object.entries(feeds)) binding.input(name, own(host));
-      const tokens = step.images?.tokens ?? this.#noTokens;
-      binding.input("tokens", "data" in tokens ? own(tokens) : tokens);
-      binding.input("cos", cos).input("sin", sin);
-      for (const [name, value] of cache.values) binding.input(name, value).output(`new.${name}`, value);
-      const logits = this.runtime.empty("f32", [B, this.shape.vocab_size]);
-      owned.push(logits);
-      binding.output("logits", logits);
-      await binding.run(options);
-      for (const [i, n] of lengths.entries()) cache.lengths[i] = n;
-      return (await logits.read()) as HostTensor<"f32">;
-    } finally {
-      for (const value of owned) value[Symbol.dispose]();
+    const tokens = step.images?.tokens ?? this.#noTokens;
+    using owned = "data" in tokens ? this.runtime.value(tokens) : undefined;
+    const all = { ...inputs, tokens: owned ?? (tokens as Value) };
+    // Steps of one position follow each other: what they bind is kept with the cache.
+    if (L === 1) return await this.#next(cache).run(all, options);
+    using bound = new BoundStep(this.runtime, this.session, cache, L, this.shape);
+    return await bound.run(all, options);
+  }
+
+  #next(cache: KvCache): BoundStep {
+    if (cache.next?.session !== this.session) {
+      cache.next?.[Symbol.dispose]();
+      cache.next = new BoundStep(this.runtime, this.session, cache, 1, this.shape);
     }
+    return cache.next;
   }
 
   /** A cache whose row i is row parents[i] of `from`; `into`, of as many rows and the same capacity, is overwritten. */

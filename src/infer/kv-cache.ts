@@ -3,6 +3,7 @@ import { ShapeError } from "../core/errors.ts";
 import type { LanguageModelShape } from "../nn/decoder.ts";
 import { rotaryLimit, rotaryTable } from "../nn/rope.ts";
 import type { Runtime, Value } from "../runtime/runtime.ts";
+import type { BoundStep } from "./bound-step.ts";
 import { cacheNames } from "./decoder-graph.ts";
 
 /**
@@ -14,6 +15,8 @@ export class KvCache implements Disposable {
   readonly values: ReadonlyMap<string, Value>;
   /** Positions held, by row. */
   readonly lengths: number[];
+  /** What a decoder has bound for its next step of one position; disposed of with the cache. */
+  next: BoundStep | undefined;
   readonly #runtime: Runtime;
   #angles:
     | { readonly from: number; readonly to: number; readonly cos: Value; readonly sin: Value }
@@ -72,6 +75,7 @@ export class KvCache implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.next?.[Symbol.dispose]();
     for (const value of this.values.values()) value[Symbol.dispose]();
     this.#release();
   }

@@ -10,6 +10,8 @@ export class NativeBinding implements Binding {
   readonly #inputs = new Map<string, NativeValue>();
   readonly #outputs = new Map<string, NativeValue>();
   #running = false;
+  /** Whether every input has been bound: what is bound once can be bound anew, not taken away. */
+  #complete = false;
   #io: Pointer;
 
   constructor(
@@ -40,7 +42,8 @@ export class NativeBinding implements Binding {
       throw new UsageError("binding: run without an output; bind one with output()");
     for (const bound of [this.#inputs, this.#outputs])
       for (const [name, value] of bound) checkAlive(name, value);
-    checkFeeds(this.session.inputPorts, Object.fromEntries(this.#inputs));
+    if (!this.#complete) checkFeeds(this.session.inputPorts, Object.fromEntries(this.#inputs));
+    this.#complete = true;
     this.#running = true;
     try {
       await this.session.execute(io, signal);

@@ -13,7 +13,7 @@ import { parameters } from "../../src/nn/module.ts";
 import { emit } from "../../src/onnx/emit.ts";
 import { createRuntime } from "../../src/runtime/ort.node.ts";
 import { expectClose } from "../close.ts";
-import { randomWeights } from "../evaluate.ts";
+import { normals, randomWeights } from "../evaluate.ts";
 
 const SIZES = {
   vocab_size: 61,
@@ -126,6 +126,34 @@ describe.each(Object.entries(MODELS))("%s", (_, [architecture, config]) => {
       expectClose(f32([1, V], both.data.slice(V)), await whole([...short, IDS[9]!]), { relative: 1e-5 });
     });
   });
+});
+
+test("what is bound for the next step ends with the cache or the decoder, whichever is first", async () => {
+  const runtime = await ready;
+  const [architecture, config] = MODELS.llama!;
+  const language = languageModel(architecture, config, "test").create();
+  using weights = await runtime.weights(randomWeights(parameters(language), new Rng("bound")));
+  await using other = await Decoder.create(runtime, language, weights);
+  const decoder = await Decoder.create(runtime, language, weights);
+  using cache = decoder.cache(1, 8);
+  const image = { tokens: normals("image", [1, SIZES.hidden_size]), rows: [0] };
+  const steps = async (by: Decoder) => {
+    cache.truncate(0);
+    const logits: HostTensor[] = [];
+    for (const id of [3, 9]) logits.push(await by.run(cache, { ids: [[id]] }));
+    logits.push(await by.run(cache, { ids: [[0]], images: image }));
+    logits.push(await by.run(cache, { ids: [[5]] }));
+    return logits;
+  };
+  const first = await steps(decoder);
+  // An image token in the place of an id, then none again; each step has logits of its own.
+  expect(new Set(first.map((t) => t.data)).size).toBe(4);
+  const [, , pictured] = first;
+  cache.truncate(2);
+  expect((await decoder.run(cache, { ids: [[0]] })).data).not.toEqual(pictured!.data);
+  expect(await steps(decoder)).toEqual(first);
+  await decoder[Symbol.asyncDispose]();
+  expect(await steps(other)).toEqual(first);
 });
 
 describe("generating", () => {
