@@ -1,3 +1,4 @@
+import { sameShape } from "../core/shape.ts";
 import type { Node, Tensor } from "../graph/tensor.ts";
 import {
   biasGelu,
@@ -9,6 +10,7 @@ import {
   skipRmsNorm,
 } from "../ops/fused.ts";
 import { reshape } from "../ops/index.ts";
+import { matmul } from "../ops/matmul.ts";
 import { made, only, type RewriteContext, type Rule, rewrite } from "./rewrite.ts";
 
 /** One kernel where the graph has several ops. Values are the same up to rounding (test/invariants/fused.test.ts). */
@@ -186,8 +188,25 @@ const fuseAttention: Rule = (node, c) => {
 const padRank = (mask: Tensor): Tensor =>
   reshape(mask, [...Array.from({ length: 4 - mask.rank }, () => 1), ...mask.shape]);
 
+/** Rows flattened for a product with a matrix and its result unflattened: the kernel sees rows of any rank as one. */
+const fuseFlattening: Rule = (node, c) => {
+  if (node.op.def.name !== "reshape") return undefined;
+  const product = only(node.inputs[0], "matmul", c);
+  const [flat, weight] = product?.inputs ?? [];
+  const x = made(flat, "reshape")?.inputs[0];
+  const shape = node.outputs[0]!.shape;
+  if (!product || product.attrs.transA || !x || x.rank < 3 || flat!.rank !== 2 || weight!.rank !== 2)
+    return undefined;
+  if (
+    !sameShape([...x.shape.slice(0, -1), shape[shape.length - 1]!], shape) ||
+    flat!.shape[1] !== x.shape[x.rank - 1]
+  )
+    return undefined;
+  return becomes(node, matmul(c.now(x), c.now(weight!), product.attrs));
+};
+
 /** Passes in order; within one, the first rule that applies to a node wins. */
 const PASSES: readonly (readonly Rule[])[] = [
   [fuseAttention, fuseBiasGelu],
-  [fuseGemm, residualNorm("layer_norm"), residualNorm("rms_norm")],
+  [fuseGemm, fuseFlattening, residualNorm("layer_norm"), residualNorm("rms_norm")],
 ];

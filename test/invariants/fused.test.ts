@@ -7,7 +7,7 @@ import { parameters } from "../../src/nn/module.ts";
 import { rotaryTable } from "../../src/nn/rope.ts";
 import { emit } from "../../src/onnx/emit.ts";
 import { fuse } from "../../src/onnx/fuse.ts";
-import { attention, causalMask, rearrange, rotary } from "../../src/ops/index.ts";
+import { attention, causalMask, linear, matmul, rearrange, reshape, rotary } from "../../src/ops/index.ts";
 import { createRuntime } from "../../src/runtime/ort.node.ts";
 import { expectClose } from "../close.ts";
 
@@ -94,6 +94,18 @@ describe.each(variants)("InternVL-C with $norm_type", (variant) => {
     expect(count(fusedText, "matmul") + count(fusedText, "gemm")).toBe(7 * TEXT.num_hidden_layers + 1);
     expect(count(fusedText, "skip_rms_norm")).toBe(2 * TEXT.num_hidden_layers);
   });
+});
+
+test("a product without a bias takes rows of any rank: nothing is flattened for it", () => {
+  const product = (x: (number | string)[]) =>
+    names(fuse({ y: linear(input("x", "f32", x), input("w", "f32", [5, 7])) }).y!);
+  expect(product(["B", "L", 7])).toEqual(["matmul"]);
+  // Matrices of their own rank are not looked at.
+  expect(product(["B", 7])).toEqual(names(linear(input("x", "f32", ["B", 7]), input("w", "f32", [5, 7]))));
+  // A reshape to other rows than there were stays.
+  const x = input("x", "f32", [2, 3, 7]);
+  const other = reshape(matmul(reshape(x, [6, 7]), input("w", "f32", [5, 7]), { transB: true }), [3, 2, 5]);
+  expect(names(fuse({ y: other }).y!)).toEqual(["reshape", "matmul", "reshape"]);
 });
 
 describe("attention by itself", () => {
