@@ -56,7 +56,13 @@ export async function openChatSite(options: Partial<ServeOptions> = {}): Promise
       response.writeHead(503, { "Content-Type": "application/json", "Retry-After": "1" });
       response.end(JSON.stringify({ error: { message: "the model is being loaded", type: "loading" } }));
     } else if (path === "/v1/models" && chat.models !== "loading") {
-      const data = chat.models.map((id) => ({ id, object: "model", created: 0, owned_by: "stub" }));
+      // The model of the search is among them, as in the real list.
+      const data = [...chat.models, "colours"].map((id) => ({
+        id,
+        object: "model",
+        created: 0,
+        owned_by: "stub",
+      }));
       response.writeHead(200, { "Content-Type": "application/json" });
       response.end(JSON.stringify({ object: "list", data }));
     } else if (path === "/v1/chat/completions") void complete(chat, incoming, response);
@@ -131,7 +137,8 @@ async function complete(chat: ChatSite, incoming: IncomingMessage, response: Ser
   try {
     for await (const step of chat.answer(asked)) {
       if (typeof step === "object" && "event" in step) send(step.event);
-      else if (typeof step === "object" && "cut" in step) return void response.destroy();
+      else if (typeof step === "object" && "cut" in step)
+        return void setTimeout(() => response.destroy(), 200);
       else {
         tokens++;
         send(choice(typeof step === "string" ? { content: step } : { reasoning_content: step.thinking }));

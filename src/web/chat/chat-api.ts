@@ -16,9 +16,12 @@ const MAX_ATTEMPTS = 10;
 
 const LONGEST_WAIT_S = 30;
 
-/** The models that answer questions. Throws a ChatError; 503 while they are being loaded. A server without chat has none. */
-export async function listChatModels(signal?: AbortSignal): Promise<string[]> {
-  const response = await request("/v1/models", signal ? { signal } : {});
+/**
+ * The models that the server lists, of the search and of the chat. Throws a ChatError; 503 while they are being loaded.
+ * A server without the chat's routes has none.
+ */
+export async function listModels(): Promise<string[]> {
+  const response = await request("/v1/models", {});
   if (response.status === 404) return [];
   if (!response.ok) throw await refusal(response);
   const body = (await response.json().catch(() => undefined)) as { data?: unknown } | undefined;

@@ -1,5 +1,6 @@
+import { api } from "../api.ts";
 import { byId, h } from "../dom.ts";
-import { listChatModels } from "./chat-api.ts";
+import { listModels } from "./chat-api.ts";
 import { ChatError, problemText } from "./chat-error.ts";
 
 const ASK_AGAIN_MS = 1500;
@@ -20,7 +21,7 @@ export class ChatModels {
   refresh(): void {
     if (this.#names.length > 0 || this.#asking) return;
     this.#asking = true;
-    listChatModels().then(
+    chatModels().then(
       (names) => {
         this.#asking = false;
         this.#names = names;
@@ -63,3 +64,11 @@ const withoutModel = (): HTMLElement[] => [
   }),
   h("p", {}, h("code", { text: "internvl serve --help" })),
 ];
+
+/** The listed models without that of the search, which answers no questions. */
+async function chatModels(): Promise<string[]> {
+  const names = await listModels();
+  // Asked for second: a model of the search that is listed by then is loaded, and its name known.
+  const { model } = await api.status();
+  return names.filter((name) => name !== model?.name);
+}

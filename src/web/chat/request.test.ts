@@ -40,9 +40,22 @@ test("a request has the pictures before the words, and neither thoughts nor ques
       role: "user",
       content: [
         { type: "text", text: "Frame-1: " },
-        { type: "image_url", image_url: { url: "f1", detail: "low" } },
+        { type: "image_url", image_url: { url: "f1" } },
         { type: "text", text: "Frame-2: " },
-        { type: "image_url", image_url: { url: "f2", detail: "low" } },
+        { type: "image_url", image_url: { url: "f2" } },
+      ],
+    },
+  ]);
+});
+
+test("the frames of a conversation that has nothing else get one tile each", async () => {
+  const question = { text: "", attachments: [{ kind: "video", name: "v", frames: [picture("f")] }] } as const;
+  expect(await toMessages([{ question }], async () => "f")).toEqual([
+    {
+      role: "user",
+      content: [
+        { type: "text", text: "Frame-1: " },
+        { type: "image_url", image_url: { url: "f", detail: "low" } },
       ],
     },
   ]);
