@@ -37,6 +37,11 @@ export const defaultServices: Services = {
   async loadChatModel(path, options) {
     const { stat } = await import("node:fs/promises");
     if (!(await stat(path).catch(() => undefined))) throw new UsageError(noChatModel(path));
+    const { looksLikeMedia } = await import("./chat/arguments.ts");
+    if (looksLikeMedia(path))
+      throw new UsageError(
+        `${path}: expected a model first, the folder of a chat model or a .gguf file, found a picture or video; as in internvl chat MODEL ${path} "What is this?"`,
+      );
     const { loadChatModel } = await import("../infer/load-chat-model.node.ts");
     return loadChatModel(path, options);
   },

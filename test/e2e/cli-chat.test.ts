@@ -197,7 +197,7 @@ describe("what is not possible ends with 2, a message and nothing on stdout", ()
       ["nowhere", "hi"],
       /nowhere: expected the folder of a chat model or a \.gguf file, found none; check/,
     ],
-    ["a picture in the model's place", ["photo.png", "hi"], /photo\.png/],
+    ["a picture in the model's place", ["photo.png", "hi"], /photo\.png: expected a model first/],
     ["a folder without a model", ["empty", "hi"], /empty: expected model\.safetensors/],
     [
       "a .gguf without its vision part",

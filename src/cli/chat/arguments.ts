@@ -17,8 +17,11 @@ const MEDIA_ENDING = new RegExp(
 );
 const PATH_START = /^(\.{1,2}|~)?\/\S*$/;
 
+/** Whether a name ends as those of pictures and videos do. */
+export const looksLikeMedia = (text: string): boolean => MEDIA_ENDING.test(text);
+
 /** Whether a name without a file behind it is a mistyped path rather than a question. */
-export const looksLikeFile = (text: string): boolean => MEDIA_ENDING.test(text) || PATH_START.test(text);
+export const looksLikeFile = (text: string): boolean => looksLikeMedia(text) || PATH_START.test(text);
 
 /**
  * Tells files from the question: what exists is a file, the one argument that does not is the question. Throws one
