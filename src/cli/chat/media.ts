@@ -1,9 +1,9 @@
 import { open } from "node:fs/promises";
 import { MediaError } from "../../core/errors.ts";
 import type { ContentPart } from "../../text/conversation.ts";
-import { decodeImage } from "../../vision/decode.node.ts";
 import { segmentFrames } from "../../vision/frame-sampling.ts";
 import type { RgbImage } from "../../vision/image.ts";
+import { loadPicture } from "../../vision/load-picture.node.ts";
 import { sniffPicture } from "../../vision/sniff.ts";
 import { sniffVideo } from "../../vision/sniff-video.ts";
 import { openVideo, type Video } from "../../vision/video.node.ts";
@@ -58,7 +58,7 @@ export async function openMedia(
 }
 
 async function picture(path: string): Promise<Media> {
-  const image = await decodeImage(path);
+  const image = await loadPicture(path);
   return { path, part: { type: "image", image }, facts: `${image.width}×${image.height}` };
 }
 

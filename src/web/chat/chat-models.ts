@@ -60,9 +60,9 @@ export class ChatModels {
 
 const withoutModel = (): HTMLElement[] => [
   h("p", {
-    text: "This server searches pictures, and has no model that answers questions about them. Start it with an InternVL-Chat model beside the search; its help says how.",
+    text: "This server searches pictures, and has no model that answers questions about them. Start it with the folder of an InternVL-Chat model beside the search.",
   }),
-  h("p", {}, h("code", { text: "internvl serve --help" })),
+  h("p", {}, h("code", { text: "internvl serve --chat FOLDER" })),
 ];
 
 /** The listed models without that of the search, which answers no questions. */
