@@ -65,7 +65,7 @@ async function logitsOf(
   await using decoder = await Decoder.create(runtime, language, weights);
   using cache = decoder.cache(1, 16);
   await prefill(decoder, cache, { ids: IDS.slice(0, -1) });
-  return decoder.run(cache, { ids: [IDS.slice(-1)] });
+  return await decoder.run(cache, { ids: [IDS.slice(-1)] });
 }
 
 const PRODUCTS = ["matmul", "matmul_nbits", "matmul_int8", "gemm"];
