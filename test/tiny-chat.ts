@@ -2,7 +2,7 @@ import { cp, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Rng } from "../src/core/rng.ts";
-import { readChatConfig } from "../src/infer/chat-config.ts";
+import { readChatConfig } from "../src/models/chat-config.ts";
 import { InternVLChat } from "../src/models/internvl_chat.ts";
 import { parameters } from "../src/nn/module.ts";
 import { writeSafetensors } from "../src/weights/write-safetensors.node.ts";

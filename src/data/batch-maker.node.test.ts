@@ -38,7 +38,7 @@ const work = (more: Partial<BatchWork> = {}, cacheBytes = 2 ** 20): BatchWork =>
   storeSide: 16,
   augmentation: { scale: [0.5, 1], flip: 0.5 },
   seed: "s",
-  limits: {},
+  decoding: {},
   cache: makeCacheMemory(COUNT, cacheBytes),
   ...more,
 });

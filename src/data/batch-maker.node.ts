@@ -4,20 +4,23 @@ import { type Augmentation, augment } from "../vision/augment.ts";
 import type { DecodeOptions } from "../vision/decode.node.ts";
 import type { RgbImage } from "../vision/image.ts";
 import { loadShorterSide } from "../vision/preprocess.node.ts";
+import { resize } from "../vision/resize.ts";
 import { type CacheMemory, PictureCache } from "./picture-cache.ts";
 
 /** Everything a thread needs to make batches; survives structured cloning. */
 export interface BatchWork {
-  readonly paths: readonly string[];
+  /** Undefined: a white picture. */
+  readonly paths: readonly (string | undefined)[];
   readonly groups: Int32Array;
   /** Items of weight 0 never take the place of a broken one. */
   readonly weights: Float64Array;
   readonly size: number;
   /** Pictures are kept with at most this shorter side. */
   readonly storeSide: number;
-  readonly augmentation: Augmentation;
+  /** Absent: pictures are squashed whole. */
+  readonly augmentation?: Augmentation;
   readonly seed: string;
-  readonly limits: DecodeOptions;
+  readonly decoding: DecodeOptions;
   readonly cache: CacheMemory;
 }
 
@@ -34,6 +37,12 @@ export interface MadeBatch {
   /** Items found broken while this batch was made, with reasons. */
   readonly broken: readonly BrokenItem[];
 }
+
+const white = (side: number): RgbImage => ({
+  width: side,
+  height: side,
+  data: new Uint8Array(side * side * 3).fill(255),
+});
 
 /** Pictures decoded at the same time by one maker; more would take the training step's cores. */
 const DECODING_AT_ONCE = 2;
@@ -58,7 +67,10 @@ export class BatchMaker {
     const bytes = size * size * 3;
     const pixels = new Uint8Array(items.length * bytes);
     pictures.forEach((picture, slot) => {
-      pixels.set(augment(picture!, size, augmentation, rng.fork(slot)).data, slot * bytes);
+      const view = augmentation
+        ? augment(picture!, size, augmentation, rng.fork(slot))
+        : resize(picture!, size, size, { filter: "bicubic" });
+      pixels.set(view.data, slot * bytes);
     });
     return { step, pixels, items, broken };
   }
@@ -79,9 +91,11 @@ export class BatchMaker {
   async #load(item: number, broken: BrokenItem[]): Promise<RgbImage | undefined> {
     const kept = this.#cache.get(item);
     if (kept !== undefined) return kept === "broken" ? undefined : kept;
-    const { paths, storeSide, limits } = this.#work;
+    const { paths, size, storeSide, decoding } = this.#work;
+    const path = paths[item];
+    if (path === undefined) return white(size);
     try {
-      const picture = await loadShorterSide(paths[item]!, storeSide, limits);
+      const picture = await loadShorterSide(path, storeSide, decoding);
       this.#cache.put(item, picture);
       return picture;
     } catch (e) {

@@ -4,35 +4,44 @@ import { MediaError, RuntimeFailure } from "../core/errors.ts";
 import { Rng } from "../core/rng.ts";
 import type { BatchReply, BatchRequest } from "./batch.worker.node.ts";
 import type { BatchWork, MadeBatch } from "./batch-maker.node.ts";
-import { type BatchOptions, checkBatchOptions } from "./batch-options.ts";
+import {
+  type BatchOptions,
+  checkBatchOptions,
+  checkPictureOptions,
+  type PictureBatchOptions,
+  type PictureItem,
+} from "./batch-options.ts";
 import { captionTables, drawCaption } from "./captions.ts";
 import { planEpoch, stepsPerEpoch } from "./epoch.ts";
-import type { ManifestItem } from "./manifest.ts";
 import { makeCacheMemory } from "./picture-cache.ts";
 import { drawTextPairs } from "./text-pairs.ts";
 
-/** One batch of image-text pairs. */
-export interface TrainingBatch {
+/** One batch of pictures. */
+export interface PictureBatch {
   readonly step: number;
   /** u8 [B, size, size, 3]. */
   readonly pixels: HostTensor<"u8">;
+  /** Where each picture is in the given items. */
+  readonly items: readonly number[];
+}
+
+/** One batch of image-text pairs. */
+export interface TrainingBatch extends PictureBatch {
   /**
    * The first caption of every picture, then the second of every picture, and so on: one for each table of languages;
    * then the first text of every text pair, then the second of every pair.
    */
   readonly texts: readonly string[];
-  /** Where each pair is in the given items. */
-  readonly items: readonly number[];
 }
 
 /** An endless sequence of batches; leaving a `for await` loop over it disposes of it. */
-export interface Batches extends AsyncIterable<TrainingBatch>, AsyncDisposable {
+export interface Batches<B = TrainingBatch> extends AsyncIterable<B>, AsyncDisposable {
   readonly stepsPerEpoch: number;
   /** Time that callers of `next` have spent waiting: near 0 when the threads keep up. */
   readonly waitedMs: number;
   /** Batches that are finished and wait to be asked for; at most `prefetch`. */
   readonly ready: number;
-  next(): Promise<TrainingBatch>;
+  next(): Promise<B>;
 }
 
 const DEFAULT_CACHE_BYTES = 512 * 2 ** 20;
@@ -47,7 +56,25 @@ const DEFAULT_STORE_SCALE = 1.5;
  */
 export function openBatches(options: BatchOptions): Batches {
   checkBatchOptions(options);
-  return new ThreadedBatches(options);
+  return new ThreadedBatches(options, (batch) => ({ ...batch, texts: drawTexts(batch, options) }));
+}
+
+/** As {@link openBatches}, pictures alone. */
+export function openPictureBatches(options: PictureBatchOptions): Batches<PictureBatch> {
+  checkPictureOptions(options);
+  return new ThreadedBatches(options, (batch) => batch);
+}
+
+function drawTexts({ step, items }: PictureBatch, options: BatchOptions): string[] {
+  const { items: all, languages, firstCaptionShare, textPairs, seed } = options;
+  const rng = new Rng(String(seed)).fork(`caption/${step}`);
+  const captions = captionTables(languages).flatMap((table, c) =>
+    items.map((item, slot) =>
+      drawCaption(all[item]!, table, rng.fork(c * items.length + slot), firstCaptionShare),
+    ),
+  );
+  const pairs = textPairs ? drawTextPairs(textPairs.lists, textPairs.count, rng.fork("pairs")) : [];
+  return [...captions, ...pairs];
 }
 
 /**
@@ -67,7 +94,7 @@ function startThread(work: BatchWork): Worker {
 }
 
 /** Equal numbers for items of equal group; an item without one is a group by itself. */
-function numberGroups(items: readonly ManifestItem[]): Int32Array {
+function numberGroups(items: readonly PictureItem[]): Int32Array {
   const numbers = new Map<string | number, number>();
   return Int32Array.from(items, ({ group }, i) => {
     const key = group ?? i;
@@ -76,20 +103,20 @@ function numberGroups(items: readonly ManifestItem[]): Int32Array {
   });
 }
 
-interface Waiter {
-  readonly resolve: (batch: TrainingBatch) => void;
+interface Waiter<B> {
+  readonly resolve: (batch: B) => void;
   readonly reject: (error: unknown) => void;
 }
 
-class ThreadedBatches implements Batches {
+class ThreadedBatches<B> implements Batches<B> {
   readonly stepsPerEpoch: number;
   waitedMs = 0;
-  readonly #options: BatchOptions;
+  readonly #options: PictureBatchOptions;
   readonly #work: BatchWork;
   readonly #threads: Worker[];
   readonly #idle: Worker[];
-  readonly #finished = new Map<number, TrainingBatch>();
-  readonly #waiting: Waiter[] = [];
+  readonly #finished = new Map<number, B>();
+  readonly #waiting: Waiter<B>[] = [];
   readonly #reported = new Set<number>();
   /** Plans of the epochs in use: two while the batches ahead are in the next one. */
   readonly #plans = new Map<number, Int32Array>();
@@ -97,7 +124,10 @@ class ThreadedBatches implements Batches {
   #nextDelivery: number;
   #failure: Error | undefined;
 
-  constructor(options: BatchOptions) {
+  constructor(
+    options: PictureBatchOptions,
+    readonly complete: (batch: PictureBatch) => B,
+  ) {
     const { items, batchSize, size, seed } = options;
     const storeSide = options.storeSide ?? Math.ceil(size * DEFAULT_STORE_SCALE);
     const cacheBytes = options.cacheBytes ?? DEFAULT_CACHE_BYTES;
@@ -108,9 +138,9 @@ class ThreadedBatches implements Batches {
       weights: Float64Array.from(items, (item) => item.weight),
       size,
       storeSide,
-      augmentation: options.augmentation,
+      ...(options.augmentation && { augmentation: options.augmentation }),
       seed: String(seed),
-      limits: options.limits ?? {},
+      decoding: options.decoding ?? {},
       cache: makeCacheMemory(items.length, cacheBytes),
     };
     this.stepsPerEpoch = stepsPerEpoch(this.#work.weights, batchSize);
@@ -125,10 +155,10 @@ class ThreadedBatches implements Batches {
     return this.#finished.size;
   }
 
-  async next(): Promise<TrainingBatch> {
+  async next(): Promise<B> {
     if (this.#failure) throw this.#failure;
     const started = performance.now();
-    const batch = new Promise<TrainingBatch>((resolve, reject) => this.#waiting.push({ resolve, reject }));
+    const batch = new Promise<B>((resolve, reject) => this.#waiting.push({ resolve, reject }));
     this.#deliver();
     try {
       return await batch;
@@ -137,7 +167,7 @@ class ThreadedBatches implements Batches {
     }
   }
 
-  [Symbol.asyncIterator](): AsyncIterator<TrainingBatch, undefined> {
+  [Symbol.asyncIterator](): AsyncIterator<B, undefined> {
     return {
       next: async () => ({ done: false, value: await this.next() }),
       return: async () => {
@@ -206,26 +236,18 @@ class ThreadedBatches implements Batches {
     return plan;
   }
 
-  #complete({ step, pixels, items, broken }: MadeBatch): TrainingBatch {
-    const { items: all, languages, firstCaptionShare, textPairs, size, onBroken } = this.#options;
+  #complete({ step, pixels, items, broken }: MadeBatch): B {
+    const { items: all, size, onBroken } = this.#options;
     for (const { item, reason } of broken)
       if (!this.#reported.has(item)) {
         this.#reported.add(item);
-        onBroken?.({ item, path: all[item]!.path, reason });
+        onBroken?.({ item, path: all[item]!.path!, reason });
       }
-    const rng = new Rng(this.#work.seed).fork(`caption/${step}`);
-    const captions = captionTables(languages).flatMap((table, c) =>
-      Array.from(items, (item, slot) =>
-        drawCaption(all[item]!, table, rng.fork(c * items.length + slot), firstCaptionShare),
-      ),
-    );
-    const pairs = textPairs ? drawTextPairs(textPairs.lists, textPairs.count, rng.fork("pairs")) : [];
-    return {
+    return this.complete({
       step,
       pixels: hostTensor("u8", [items.length, size, size, 3], pixels),
-      texts: [...captions, ...pairs],
       items: Array.from(items),
-    };
+    });
   }
 
   /** The first failure wins; whoever waits or asks later gets it. */

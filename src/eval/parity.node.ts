@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type HostTensor, toF32 } from "../core/array.ts";
 import { UsageError } from "../core/errors.ts";
-import { isChatConfig } from "../infer/chat-config.ts";
+import { isChatConfig } from "../models/chat-config.ts";
 import { createRuntime } from "../runtime/ort.node.ts";
 import type { Checkpoint } from "../weights/checkpoint.ts";
 import { locateWeights, openCheckpoint } from "../weights/open-checkpoint.node.ts";

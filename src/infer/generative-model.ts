@@ -1,6 +1,7 @@
 import { f32 } from "../core/array.ts";
 import { UsageError } from "../core/errors.ts";
 import { type ChatMessage, type ContentPart, partsOf } from "../text/conversation.ts";
+import { encodePrompt } from "../text/encode-prompt.ts";
 import {
   CONTENT_TAGS,
   expandImages,
@@ -24,7 +25,6 @@ import type {
   TokenDetail,
 } from "./chat-model.ts";
 import type { Decoder } from "./decoder.ts";
-import { encodePrompt } from "./encode-prompt.ts";
 import { generate } from "./generate.ts";
 import { JsonConstraint } from "./json-constraint.ts";
 import { jsonObjectGrammar, jsonSchemaGrammar } from "./json-schema.ts";

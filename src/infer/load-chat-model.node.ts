@@ -3,8 +3,10 @@ import { dirname, join } from "node:path";
 import { z } from "zod";
 import { ConfigError, UsageError } from "../core/errors.ts";
 import type { Precision } from "../core/precisions.ts";
+import { isChatConfig, readChatConfig, readLanguageConfig } from "../models/chat-config.ts";
 import { InternVLChat } from "../models/internvl_chat.ts";
 import { joinProjections } from "../models/join-projections.ts";
+import type { Fields } from "../models/unused-fields.ts";
 import type { CausalLanguageModel } from "../nn/decoder.ts";
 import { type Module, modules } from "../nn/module.ts";
 import { Int8Linear } from "../nn/quantized.ts";
@@ -23,16 +25,14 @@ import { ggufPair } from "../weights/gguf-pair.ts";
 import { ggufText } from "../weights/gguf-text.ts";
 import { openCheckpoint } from "../weights/open-checkpoint.node.ts";
 import { AsyncDisposables } from "./async-disposables.ts";
-import { isChatConfig, readChatConfig, readLanguageConfig } from "./chat-config.ts";
 import type { ChatModel } from "./chat-model.ts";
 import { checkInt8Products } from "./check-int8.ts";
 import { Decoder } from "./decoder.ts";
 import { endOfText } from "./end-of-text.node.ts";
 import { GenerativeModel, type GenerativeParts } from "./generative-model.ts";
-import { PictureEncoder } from "./picture-tokens.ts";
 import { openChatModel } from "./open-chat-model.node.ts";
+import { PictureEncoder } from "./picture-tokens.ts";
 import { placeWeights } from "./place-weights.ts";
-import type { Fields } from "./unused-fields.ts";
 import { weightsId } from "./weights-id.node.ts";
 
 export interface LoadChatOptions {

@@ -10,6 +10,7 @@ import { interpolatePositions } from "../models/interpolate-positions.ts";
 import { joinProjections } from "../models/join-projections.ts";
 import { publishedModel } from "../models/names.ts";
 import { applyPrecision, quantizeTree } from "../models/precision.ts";
+import { withoutUnused } from "../models/unused-fields.ts";
 import { modules, parameters } from "../nn/module.ts";
 import { Int8Linear } from "../nn/quantized.ts";
 import { createRuntime } from "../runtime/ort.node.ts";
@@ -22,7 +23,6 @@ import { AsyncDisposables } from "./async-disposables.ts";
 import { checkInt8Products } from "./check-int8.ts";
 import { createContrastiveEmbedder } from "./contrastive-embedder.ts";
 import type { Embedder } from "./embedder.ts";
-import { withoutUnused } from "./unused-fields.ts";
 import { weightsId } from "./weights-id.node.ts";
 
 export interface LoadOptions {

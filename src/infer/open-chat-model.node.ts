@@ -1,11 +1,11 @@
 import { CheckpointError } from "../core/errors.ts";
 import type { Precision } from "../core/precisions.ts";
+import { type ChatConfig, readChatConfig } from "../models/chat-config.ts";
 import { InternVLChat } from "../models/internvl_chat.ts";
 import type { TensorSource } from "../runtime/runtime.ts";
 import type { Checkpoint } from "../weights/checkpoint.ts";
 import { mergeLora } from "../weights/merge-lora.ts";
 import { type OpenedCheckpoint, openCheckpoint } from "../weights/open-checkpoint.node.ts";
-import { type ChatConfig, readChatConfig } from "./chat-config.ts";
 import { placeWeights } from "./place-weights.ts";
 
 /** An InternVL-Chat checkpoint with its weights placed. */
@@ -32,6 +32,7 @@ export async function openChatModel(
   const config = readChatConfig(opened.config, `${path}: config.json`);
   const checkpoint = mergeLora(opened.checkpoint, config.chat);
   const model = new InternVLChat(config.chat, config.language.create({ tied: false }));
-  const weights = await placeWeights(model, checkpoint, { keys: opened.keys, ...options });
+  const { keys } = opened;
+  const weights = await placeWeights(model, checkpoint, { keys, ...options, stored: config.precision });
   return { model, weights, config, checkpoint, opened };
 }

@@ -1,7 +1,8 @@
 import type { HostTensor } from "../core/array.ts";
-import type { Precision } from "../core/precisions.ts";
+import { UsageError } from "../core/errors.ts";
+import type { Precision, QuantizedPrecision } from "../core/precisions.ts";
 import { keepBlocks } from "../models/keep-blocks.ts";
-import { applyPrecision } from "../models/precision.ts";
+import { applyPrecision, quantizeTree } from "../models/precision.ts";
 import { type Module, parameters } from "../nn/module.ts";
 import type { TensorSource } from "../runtime/runtime.ts";
 import type { Checkpoint } from "../weights/checkpoint.ts";
@@ -16,28 +17,40 @@ const TABLE = /^(language_model\.)?model\.(embed_tokens|tok_embeddings)\.weight$
 /**
  * The weights of a model with a language model in it: byte ranges of the files, or made from them when loaded; a head that
  * the file lacks is the embedding table under its own name, since it may be stored in another precision. Without a
- * precision, what the file holds quantised stays so. Changes the model's tree. Throws a CheckpointError with everything
+ * precision, what the file holds quantised stays so; `stored` is that of a file of our own. Changes the model's tree. Throws a CheckpointError with everything
  * that does not fit.
  */
 export async function placeWeights(
   root: Module,
   checkpoint: Checkpoint,
-  options: { readonly keys?: KeyMap | undefined; readonly precision?: Precision | undefined } = {},
+  options: {
+    readonly keys?: KeyMap | undefined;
+    readonly precision?: Precision | undefined;
+    readonly stored?: QuantizedPrecision | undefined;
+  } = {},
 ): Promise<Map<string, TensorSource>> {
-  const { keys, precision } = options;
+  const { keys, precision, stored } = options;
+  if (stored !== undefined) {
+    if (precision !== undefined && ![stored, "f32"].includes(precision))
+      throw new UsageError(
+        `${checkpoint.name}: its weights are stored as ${stored} and cannot become ${precision}; leave the precision out`,
+      );
+    quantizeTree(root, stored);
+  }
   const shapes = new Map([...parameters(root)].map(([key, { shape }]) => [key, { shape }]));
-  const head = [...shapes.keys()].find((key) => HEAD.test(key))!;
+  const head = [...shapes.keys()].find((key) => HEAD.test(key));
   const held = new Set(
     checkpoint.keys.map((key) => {
       const to = keys === undefined ? { key } : keys.map(key);
       return to !== undefined && "key" in to ? to.key : undefined;
     }),
   );
-  const isTied = !held.has(head);
+  // A quantised head is always in the file: the table is not quantised.
+  const isTied = head !== undefined && !held.has(head);
   if (isTied) shapes.delete(head);
   const loaded = await loadCheckpoint(shapes, checkpoint, { ...(keys && { keys }), ignore: COMPUTED_TABLES });
   if (isTied) loaded.set(head, loaded.get([...shapes.keys()].find((key) => TABLE.test(key))!)!);
   const read = (source: TensorSource): Promise<HostTensor> => checkpoint.read(source);
-  const placed = precision === undefined ? keepBlocks(root, loaded) : loaded;
-  return applyPrecision(root, placed, precision, read);
+  const placed = precision === undefined && stored === undefined ? keepBlocks(root, loaded) : loaded;
+  return applyPrecision(root, placed, precision === stored ? undefined : precision, read);
 }

@@ -49,16 +49,19 @@ export function contrastiveLoss(images: Tensor, texts: Tensor, scale: Tensor): T
 
 /**
  * Next-token cross entropy in nats: logits [B, L, V] and labels i64 [B, L], negative where a token is not trained
- * (-100); position i predicts label i + 1. The mean over trained tokens, a scalar.
+ * (-100); position i predicts label i + 1. The mean over trained tokens, weighted by `weights` [B, L] where they are
+ * given (those of the labels); a scalar.
  */
-export function nextTokenLoss(logits: Tensor, labels: Tensor): Tensor {
+export function nextTokenLoss(logits: Tensor, labels: Tensor, weights?: Tensor): Tensor {
   const { B, L } = dims(labels, "B L");
   const before = dimSub(L, 1);
   const scores = logSoftmax(slice(logits, { axis: 1, start: 0, end: before }), { axis: 2 });
-  const targets = slice(labels, { axis: 1, start: 1, end: L });
+  const shifted = (t: Tensor) => slice(t, { axis: 1, start: 1, end: L });
+  const targets = shifted(labels);
   const isTrained = less(scalar(-1, "i64"), targets);
   const index = reshape(where(isTrained, targets, scalar(0, "i64")), [B, before, 1]);
   const picked = reshape(takeAlong(scores, index, { axis: 2 }), [B, before]);
-  const weight = cast(isTrained, "f32");
+  const counted = cast(isTrained, "f32");
+  const weight = weights ? mul(counted, shifted(weights)) : counted;
   return neg(div(sum(mul(picked, weight)), sum(weight)));
 }

@@ -1,17 +1,14 @@
-import { checkpoint, grad } from "../autodiff/index.ts";
-import { input, type Param, paramTensor, type Tensor } from "../graph/tensor.ts";
+import { checkpoint } from "../autodiff/index.ts";
+import { input } from "../graph/tensor.ts";
 import type { InternVLC } from "../models/internvl_c.ts";
 import { normalizePixels } from "../models/pixels.ts";
 import { runLayer } from "../models/run-layer.ts";
 import { contrastiveLoss } from "../nn/losses.ts";
 import { parameters } from "../nn/module.ts";
-import { type EmittedModel, emit } from "../onnx/emit.ts";
-import { fuse } from "../onnx/fuse.ts";
 import { add, mul, split } from "../ops/index.ts";
-import { type AdamWOptions, adamw } from "./adamw.ts";
-import { assignGroups, type ParamGroup } from "./param-groups.ts";
+import { buildTrainingStep, type TrainingStep, type UpdateOptions } from "./training-step.ts";
 
-export interface ContrastiveStepOptions extends AdamWOptions {
+export interface ContrastiveStepOptions extends UpdateOptions {
   /** Pictures of a batch, B. */
   readonly batchSize: number;
   /** Captions of each picture, C; the loss is the mean over them. Default 1. */
@@ -26,23 +23,6 @@ export interface ContrastiveStepOptions extends AdamWOptions {
   readonly dropPath?: boolean;
   /** Whether each layer's values are recomputed in the backward pass: less memory for more time. */
   readonly recompute?: boolean;
-  /** Every trained parameter belongs to exactly one group; parameters of none are frozen. */
-  readonly groups: readonly ParamGroup[];
-  /** Weight decay on tensors of two or more dimensions; the rest has none. */
-  readonly weightDecay: number;
-}
-
-/** Names of the graph's inputs and outputs for the state of a parameter. */
-export const stateNames = (key: string) => ({ value: key, m: `adam.m.${key}`, v: `adam.v.${key}` });
-export const newName = (name: string): string => `new.${name}`;
-export const rateName = (group: string): string => `rate.${group}`;
-
-export interface ContrastiveStep {
-  readonly model: EmittedModel;
-  /** Trained parameters, whose value and moments are inputs and outputs of the graph. */
-  readonly trained: readonly Param[];
-  /** Parameters that are only read. */
-  readonly frozen: readonly Param[];
 }
 
 /**
@@ -52,14 +32,8 @@ export interface ContrastiveStep {
  * correction2, the state, and the frozen weights. Outputs: loss, grad_norm, scale, with text pairs pair_loss (not
  * weighted), and the new state. Throws a ConfigError when groups overlap or match nothing.
  */
-export function buildContrastiveStep(model: InternVLC, options: ContrastiveStepOptions): ContrastiveStep {
+export function buildContrastiveStep(model: InternVLC, options: ContrastiveStepOptions): TrainingStep {
   const { batchSize: B, captions: C = 1 } = options;
-  const all = [...parameters(model).values()];
-  const groupOf = assignGroups(
-    all.map((p) => p.key),
-    options.groups,
-  );
-  const trained = all.filter((p) => groupOf.has(p.key));
   const S = model.imageSize;
   const layers = model.cfg.vision_config.num_hidden_layers;
   const pixels =
@@ -81,38 +55,6 @@ export function buildContrastiveStep(model: InternVLC, options: ContrastiveStepO
   const captionLoss = mul(losses.reduce(add), 1 / C);
   const pairLoss = P > 0 ? contrastiveLoss(parts[C]!, parts[C + 1]!, model.scale()) : undefined;
   const loss = pairLoss ? add(captionLoss, mul(pairLoss, weight)) : captionLoss;
-
-  const rates = new Map(options.groups.map((g) => [g.name, input(rateName(g.name), "f32", [])]));
-  const gradients = grad(loss, trained.map(paramTensor));
-  const scalars = {
-    correction1: input("correction1", "f32", []),
-    correction2: input("correction2", "f32", []),
-  };
-  const states = trained.map((param, i) => {
-    const names = stateNames(param.key);
-    return {
-      param,
-      value: paramTensor(param),
-      m: input(names.m, "f32", param.shape),
-      v: input(names.v, "f32", param.shape),
-      gradient: gradients[i]!,
-      rate: rates.get(groupOf.get(param.key)!)!,
-      weightDecay: param.shape.length >= 2 ? options.weightDecay : 0,
-    };
-  });
-  const { updated, gradNorm } = adamw(states, scalars, options);
-
-  const outputs: Record<string, Tensor> = { loss, grad_norm: gradNorm, scale: model.scale() };
-  if (pairLoss) outputs.pair_loss = pairLoss;
-  trained.forEach((param, i) => {
-    const names = stateNames(param.key);
-    outputs[newName(names.value)] = updated[i]!.value;
-    outputs[newName(names.m)] = updated[i]!.m;
-    outputs[newName(names.v)] = updated[i]!.v;
-  });
-  return {
-    model: emit(fuse(outputs), { params: "inputs" }),
-    trained,
-    frozen: all.filter((p) => !groupOf.has(p.key)),
-  };
+  const measured = { loss, scale: model.scale(), ...(pairLoss && { pair_loss: pairLoss }) };
+  return buildTrainingStep(parameters(model).values(), measured, options);
 }

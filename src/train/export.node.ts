@@ -2,25 +2,31 @@ import { open, rename } from "node:fs/promises";
 import { join } from "node:path";
 import type { HostTensor } from "../core/array.ts";
 import { isQuantizedPrecision, type Precision } from "../core/precisions.ts";
-import { InternVLC, type InternVLConfig } from "../models/internvl_c.ts";
 import { applyPrecision } from "../models/precision.ts";
-import { parameters } from "../nn/module.ts";
+import { type Module, parameters } from "../nn/module.ts";
 import type { TensorSource } from "../runtime/runtime.ts";
 import { castSource } from "../weights/cast.ts";
 import { writeSafetensors } from "../weights/write-safetensors.node.ts";
 
+/** A trained model. */
+export interface Trained {
+  /** Its tree, which is changed. */
+  readonly model: Module;
+  /** config.json. */
+  readonly config: object;
+  /** f32; may be more than the model's. */
+  readonly weights: ReadonlyMap<string, HostTensor>;
+  readonly precision: Precision;
+}
+
 /**
  * Writes a trained model into `folder` in the published layout: config.json, then model.safetensors, each whole or not
- * at all. `weights` are f32 and may hold more than the model's keys. Beside quantised layers the tables and other
- * matrices are written as f16: they would be most of the file.
+ * at all. Beside quantised layers the tables and other matrices are written as f16: they would be most of the file.
  */
 export async function exportModel(
   folder: string,
-  config: InternVLConfig,
-  weights: ReadonlyMap<string, HostTensor>,
-  { precision, maxTextTokens }: { readonly precision: Precision; readonly maxTextTokens: number },
+  { model, config, weights, precision }: Trained,
 ): Promise<void> {
-  const model = new InternVLC(config);
   const trained = new Map([...parameters(model).keys()].map((key) => [key, weights.get(key)!]));
   const read = async (source: TensorSource) => source as HostTensor;
   const stored = applyPrecision(model, trained, precision, read);
@@ -29,7 +35,7 @@ export async function exportModel(
     for (const [key, source] of stored)
       if (source.dtype === "f32" && source.shape.length > 1 && !key.endsWith(".scales"))
         stored.set(key, castSource(source, "f16", read));
-  const json = { ...config, max_text_tokens: maxTextTokens, ...(quantized && { precision }) };
+  const json = { ...config, ...(quantized && { precision }) };
   await writeWhole(join(folder, "config.json"), `${JSON.stringify(json, null, 2)}\n`);
   await writeSafetensors(join(folder, "model.safetensors"), stored);
 }

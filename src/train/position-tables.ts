@@ -2,7 +2,7 @@ import { type HostTensor, zeros } from "../core/array.ts";
 import { sameShape } from "../core/shape.ts";
 import type { Param } from "../graph/tensor.ts";
 import { interpolatePositions } from "../models/interpolate-positions.ts";
-import { stateNames } from "./contrastive-step.ts";
+import { stateNames } from "./training-step.ts";
 
 /**
  * Brings position tables among weights and AdamW's moments to the shapes of a model with another image size; the rest

@@ -8,25 +8,49 @@ import { TEXT_PREFIX } from "../text/clip-text.ts";
 import { writeSentencePieceModel } from "../text/sentencepiece-model.ts";
 import { openTokenizer, TOKENIZER_FILES } from "../text/tokenizer.node.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
+import type { ContrastiveRecipe } from "./contrastive-recipe.ts";
 import { writeWhole } from "./export.node.ts";
-import type { Recipe } from "./recipe.ts";
 
 /** Counts are whole numbers: weights are spread over the texts in these units. */
 const UNITS = 1_000_000_000;
 
+/** Where a tokenizer comes from: a folder, or training on texts with their weights. */
+export type TokenizerSource =
+  | { readonly folder: string }
+  | {
+      readonly train: { readonly vocab_size: number; readonly character_coverage: number };
+      readonly texts: () => Iterable<[text: string, weight: number]>;
+    };
+
 /**
- * Puts the recipe's tokenizer into the output folder, so that the trained model is whole, and opens it there: trained
- * on the captions of the training pictures and the text pairs, weighted as they are drawn, or copied from a folder. A
- * run that is `resumed` keeps the one that it began with.
+ * Puts a run's tokenizer into the output folder, so that the trained model is whole, and opens it there: trained, or
+ * copied from a folder. A run that is `resumed` keeps the one that it began with.
  */
-export async function prepareTokenizer(
-  recipe: Recipe,
+export async function placeTokenizer(
+  source: TokenizerSource,
+  { output, resumed }: { readonly output: string; readonly resumed: boolean },
+): Promise<Tokenizer> {
+  const present = (await readdir(output)).filter((name) => TOKENIZER_FILES.includes(name));
+  if (!resumed || present.length === 0) {
+    for (const name of present) await rm(join(output, name));
+    if ("folder" in source) await copyTokenizer(source.folder, output);
+    else {
+      const { vocab_size: vocabSize, character_coverage: characterCoverage } = source.train;
+      const model = trainBpe(countTexts(source.texts()), { vocabSize, characterCoverage });
+      await writeWhole(join(output, "tokenizer.model"), writeSentencePieceModel(model));
+    }
+  }
+  return openTokenizer(output);
+}
+
+/** The tokenizer of a contrastive recipe: trained on the captions and the text pairs, weighted as they are drawn. */
+export function prepareTokenizer(
+  recipe: ContrastiveRecipe,
   {
     folder,
-    output,
     items,
     textLists,
-    resumed,
+    ...place
   }: {
     folder: string;
     output: string;
@@ -35,18 +59,14 @@ export async function prepareTokenizer(
     resumed: boolean;
   },
 ): Promise<Tokenizer> {
-  const present = (await readdir(output)).filter((name) => TOKENIZER_FILES.includes(name));
-  if (!resumed || present.length === 0) {
-    for (const name of present) await rm(join(output, name));
-    if ("folder" in recipe.tokenizer) await copyTokenizer(resolve(folder, recipe.tokenizer.folder), output);
-    else {
-      const texts = countTexts(weightedTexts(recipe, items, textLists));
-      const { vocab_size: vocabSize, character_coverage: characterCoverage } = recipe.tokenizer.train;
-      const model = writeSentencePieceModel(trainBpe(texts, { vocabSize, characterCoverage }));
-      await writeWhole(join(output, "tokenizer.model"), model);
-    }
-  }
-  return openTokenizer(output);
+  const { tokenizer } = recipe;
+  const texts = function* (): Generator<[text: string, weight: number]> {
+    for (const [text, weight] of weightedTexts(recipe, items, textLists)) yield [TEXT_PREFIX + text, weight];
+  };
+  return placeTokenizer(
+    "folder" in tokenizer ? { folder: resolve(folder, tokenizer.folder) } : { train: tokenizer.train, texts },
+    place,
+  );
 }
 
 async function copyTokenizer(from: string, to: string): Promise<void> {
@@ -61,7 +81,7 @@ async function copyTokenizer(from: string, to: string): Promise<void> {
 
 /** Every text and how often a training draws it, relative to the others. */
 function* weightedTexts(
-  { data, batch_size }: Recipe,
+  { data, batch_size }: ContrastiveRecipe,
   items: readonly ManifestItem[],
   textLists: readonly TextList[],
 ): Generator<[text: string, weight: number]> {
@@ -94,6 +114,5 @@ function* countTexts(
     weights.set(text, (weights.get(text) ?? 0) + weight);
     total += weight;
   }
-  for (const [text, weight] of weights)
-    yield [TEXT_PREFIX + text, Math.max(1, Math.round((weight / total) * UNITS))];
+  for (const [text, weight] of weights) yield [text, Math.max(1, Math.round((weight / total) * UNITS))];
 }

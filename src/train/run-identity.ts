@@ -8,7 +8,7 @@ import { Recipe, recipeIdentity } from "./recipe.ts";
 export interface RunIdentity {
   /** The fields of the recipe that have an influence on the weights, as JSON. */
   readonly recipe: string;
-  /** Digest of the training pictures' paths, captions, groups and weights and of the text pairs; not of the pictures. */
+  /** Digest of the training data: paths of pictures, texts, weights; not of the pictures. */
   readonly manifest: string;
 }
 
@@ -21,7 +21,11 @@ export function checkSameRun(
 ): void {
   const differences = differingFields(parseSaved(saved.recipe), JSON.parse(wanted.recipe));
   if (differences.length === 0 && saved.manifest !== undefined && saved.manifest !== wanted.manifest)
-    differences.push("the contents of data.manifest or data.text_pairs.file");
+    differences.push(
+      JSON.parse(wanted.recipe).stage === "sft"
+        ? "the contents of data.annotation"
+        : "the contents of data.manifest or data.text_pairs.file",
+    );
   if (differences.length > 0)
     throw new ConfigError(
       `${folder}: holds the checkpoint of another run (step ${step}), which differs in ${differences.join(", ")}; restore what it was to go on, or give the recipe another "output"`,
@@ -53,13 +57,17 @@ const isRecord = (value: unknown): value is Record<string, unknown> =>
 
 /** The digest of a manifest and text pairs. */
 export function digestOf(items: readonly ManifestItem[], textLists: readonly TextList[]): string {
+  const lines = items.map(({ image, captions, group, weight }) => [image, captions, group, weight]);
+  return digestOfLines([...lines, ...textLists]);
+}
+
+/** The digest of values as lines of JSON. */
+export function digestOfLines(values: Iterable<unknown>): string {
   const hash = createHash("sha256");
   let before = "";
-  const add = (line: unknown) => {
-    hash.update(before).update(JSON.stringify(line));
+  for (const value of values) {
+    hash.update(before).update(JSON.stringify(value));
     before = "\n";
-  };
-  for (const { image, captions, group, weight } of items) add([image, captions, group, weight]);
-  for (const list of textLists) add(list);
+  }
   return hash.digest("hex");
 }

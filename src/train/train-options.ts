@@ -5,15 +5,21 @@ import type { Runtime } from "../runtime/runtime.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { StepResult } from "./trainer.ts";
 
-/** A report of a running training, after a step. */
-export interface TrainEvent extends StepResult {
+/** What was measured on what a model is not trained on. */
+export interface Measured {
+  /** Recalls by name. */
+  readonly recall?: Readonly<Record<string, number>>;
+  /** Loss in nats, the mean over the trained tokens. */
+  readonly heldOutLoss?: number;
+}
+
+/** A report of a running training, after a step; with what was just measured. */
+export interface TrainEvent extends StepResult, Measured {
   /** Steps done, and of how many. */
   readonly step: number;
   readonly steps: number;
   readonly imagesPerSecond: number;
   readonly etaSeconds: number;
-  /** Held-out recalls by name, where they were just measured. */
-  readonly recall?: Readonly<Record<string, number>>;
 }
 
 /** What measures a half-trained model: recalls by name. */

@@ -2,27 +2,27 @@ import { f32, type HostTensor, zeros } from "../core/array.ts";
 import { CheckpointError } from "../core/errors.ts";
 import { sameShape } from "../core/shape.ts";
 import type { Binding, Runtime, Session, Value } from "../runtime/runtime.ts";
-import { type ContrastiveStep, newName, rateName, stateNames } from "./contrastive-step.ts";
+import { newName, rateName, stateNames, type TrainingStep } from "./training-step.ts";
 
-/** One batch: the graph's inputs by name (images, ids, eos, and kept and drop where the graph has them). */
+/** One batch: the graph's inputs by name. */
 export type StepInputs = Readonly<Record<string, HostTensor>>;
 
 export interface StepResult {
-  /** Contrastive loss in nats, with that of text pairs times its weight. */
+  /** In nats: contrastive, with that of text pairs times its weight; or that of the next token. */
   readonly loss: number;
   /** Contrastive loss of the text pairs in nats, where there are any. */
   readonly pairLoss?: number;
   /** Global norm of the gradients before clipping. */
   readonly gradNorm: number;
-  /** exp(logit_scale) at this step's start. */
-  readonly scale: number;
+  /** exp(logit_scale) at this step's start, where the model has one. */
+  readonly scale?: number;
 }
 
 /** Values of the trained parameters and of AdamW's moments, by the names of the graph. */
 export type TrainState = ReadonlyMap<string, HostTensor>;
 
 /** The state of a fresh run: the given weights and zero moments. */
-export function initialState(step: ContrastiveStep, weights: ReadonlyMap<string, HostTensor>): TrainState {
+export function initialState(step: TrainingStep, weights: ReadonlyMap<string, HostTensor>): TrainState {
   const state = new Map<string, HostTensor>();
   for (const p of step.trained) {
     const names = stateNames(p.key);
@@ -47,7 +47,7 @@ export class Trainer implements AsyncDisposable {
   private constructor(
     readonly runtime: Runtime,
     readonly session: Session,
-    readonly step: ContrastiveStep,
+    readonly step: TrainingStep,
     readonly betas: readonly [number, number],
     readonly frozen: readonly Value[],
     copies: readonly [Map<string, Value>, Map<string, Value>],
@@ -67,7 +67,7 @@ export class Trainer implements AsyncDisposable {
    */
   static async create(
     runtime: Runtime,
-    step: ContrastiveStep,
+    step: TrainingStep,
     options: {
       readonly state: TrainState;
       readonly frozen: ReadonlyMap<string, HostTensor>;
@@ -133,7 +133,7 @@ export class Trainer implements AsyncDisposable {
       loss: await read("loss"),
       ...(this.#scalars.has("pair_loss") && { pairLoss: await read("pair_loss") }),
       gradNorm: await read("grad_norm"),
-      scale: await read("scale"),
+      ...(this.#scalars.has("scale") && { scale: await read("scale") }),
     };
   }
 
@@ -170,11 +170,7 @@ export class Trainer implements AsyncDisposable {
 }
 
 /** Feeding the runtime a wrong shape would end in its own message, which names no file and no way out. */
-function checkComplete(
-  step: ContrastiveStep,
-  state: TrainState,
-  frozen: ReadonlyMap<string, HostTensor>,
-): void {
+function checkComplete(step: TrainingStep, state: TrainState, frozen: ReadonlyMap<string, HostTensor>): void {
   const problems: string[] = [];
   const check = (name: string, tensor: HostTensor | undefined, shape: readonly number[]) => {
     if (!tensor) problems.push(`${name}: missing`);

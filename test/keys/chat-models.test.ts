@@ -1,6 +1,6 @@
 import { readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { readChatConfig } from "../../src/infer/chat-config.ts";
+import { readChatConfig } from "../../src/models/chat-config.ts";
 import { type CacheShape, cacheBytes, chatMemory } from "../../src/models/chat-memory.ts";
 import { InternVLChat } from "../../src/models/internvl_chat.ts";
 import { PUBLISHED_CHAT_NAMES, publishedChat } from "../../src/models/published-chat.ts";

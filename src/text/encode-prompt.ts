@@ -1,5 +1,5 @@
-import type { TextSegment } from "../text/prompt-segments.ts";
-import type { Tokenizer } from "../text/tokenizer.ts";
+import type { TextSegment } from "./prompt-segments.ts";
+import type { Tokenizer } from "./tokenizer.ts";
 
 /**
  * The ids of a prompt: the joined text's, with the segments' borders in place of the search for added tokens. BOS comes

@@ -1,8 +1,14 @@
 import { z } from "zod";
 import { ConfigError } from "../core/errors.ts";
-import { InternVLChatConfig } from "../models/internvl_chat.ts";
-import { architectureOf, type LanguageModel, languageModel } from "../models/language_models.ts";
-import { normalizeRope } from "../models/language-config.ts";
+import {
+  isQuantizedPrecision,
+  type Precision,
+  QUANTIZED_PRECISIONS,
+  type QuantizedPrecision,
+} from "../core/precisions.ts";
+import { InternVLChatConfig } from "./internvl_chat.ts";
+import { architectureOf, type LanguageModel, languageModel } from "./language_models.ts";
+import { normalizeRope } from "./language-config.ts";
 import { type Fields, isObject, LIBRARY, strip, VOCABULARY } from "./unused-fields.ts";
 
 /** A chat model's configuration, in our names, whichever format it was published in. */
@@ -11,6 +17,8 @@ export interface ChatConfig {
   readonly language: LanguageModel;
   /** Whether the file is in the GitHub format or transformers' own: they prompt differently. */
   readonly format: "github" | "hf";
+  /** The linear layers' weights are stored quantised: what our own training writes. */
+  readonly precision?: QuantizedPrecision;
   /** Id that stands for an image token, where the configuration names it. */
   readonly imageTokenId?: number;
 }
@@ -34,12 +42,17 @@ export function readChatConfig(config: unknown, where: string): ChatConfig {
 }
 
 function fromGitHub(config: Fields, where: string): ChatConfig {
-  const { vision_config, llm_config, ...rest } = config;
+  const { vision_config, llm_config, precision, ...rest } = config;
+  if (precision !== undefined && !isQuantizedPrecision(precision as Precision))
+    throw new ConfigError(
+      `${where}: precision is ${JSON.stringify(precision)}; expected one of ${QUANTIZED_PRECISIONS.join(", ")}, or none`,
+    );
   if (!isObject(llm_config)) throw new ConfigError(`${where}: expected an object llm_config, found none`);
   const own = strip(rest, (key) => GITHUB_UNUSED.has(key));
   const vision = strip(isObject(vision_config) ? vision_config : {}, (key) => VISION_UNUSED.has(key));
   return {
     format: "github",
+    ...(precision !== undefined && { precision: precision as QuantizedPrecision }),
     chat: parse({ ...own, vision_config: vision }, where),
     language: readLanguageConfig(llm_config, `${where}: llm_config`),
   };
