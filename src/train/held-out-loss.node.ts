@@ -1,5 +1,6 @@
 import type { HostTensor } from "../core/array.ts";
 import type { InternVLChat } from "../models/internvl_chat.ts";
+import { parameters } from "../nn/module.ts";
 import { emit } from "../onnx/emit.ts";
 import { fuse } from "../onnx/fuse.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -24,8 +25,9 @@ export interface HeldOutLossOptions {
 /** The mean cross entropy of the answers' tokens in nats, of conversations that are not trained on. */
 export async function heldOutLoss(options: HeldOutLossOptions): Promise<number> {
   const { model, rows, runtime, batchSize, maxTokens, signal } = options;
+  const used = new Map([...parameters(model).keys()].map((key) => [key, options.weights.get(key)!]));
   const graph = emit(fuse({ loss: sftLoss(model, { batchSize, maxTokens }) }));
-  using weights = await runtime.weights(options.weights);
+  using weights = await runtime.weights(used);
   await using session = await runtime.session(graph.bytes, { weights });
   let sum = 0;
   let tokens = 0;
