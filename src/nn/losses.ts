@@ -47,21 +47,25 @@ export function contrastiveLoss(images: Tensor, texts: Tensor, scale: Tensor): T
   return mul(add(diagonalCrossEntropy(logits, 1), diagonalCrossEntropy(logits, 0)), 0.5);
 }
 
+/** Cross entropy in nats: logits [B, K, V], targets i64 [B, K] and their weights [B, K] -> the weighted mean, a scalar. */
+export function crossEntropy(logits: Tensor, targets: Tensor, weights: Tensor): Tensor {
+  const { B, K } = dims(targets, "B K");
+  const scores = logSoftmax(logits, { axis: 2 });
+  const picked = reshape(takeAlong(scores, reshape(targets, [B, K, 1]), { axis: 2 }), [B, K]);
+  return neg(div(sum(mul(picked, weights)), sum(weights)));
+}
+
 /**
  * Next-token cross entropy in nats: logits [B, L, V] and labels i64 [B, L], negative where a token is not trained
- * (-100); position i predicts label i + 1. The mean over trained tokens, weighted by `weights` [B, L] where they are
- * given (those of the labels); a scalar.
+ * (-100); position i predicts label i + 1. The mean over trained tokens, a scalar.
  */
-export function nextTokenLoss(logits: Tensor, labels: Tensor, weights?: Tensor): Tensor {
-  const { B, L } = dims(labels, "B L");
-  const before = dimSub(L, 1);
-  const scores = logSoftmax(slice(logits, { axis: 1, start: 0, end: before }), { axis: 2 });
-  const shifted = (t: Tensor) => slice(t, { axis: 1, start: 1, end: L });
-  const targets = shifted(labels);
+export function nextTokenLoss(logits: Tensor, labels: Tensor): Tensor {
+  const { L } = dims(labels, "B L");
+  const targets = slice(labels, { axis: 1, start: 1, end: L });
   const isTrained = less(scalar(-1, "i64"), targets);
-  const index = reshape(where(isTrained, targets, scalar(0, "i64")), [B, before, 1]);
-  const picked = reshape(takeAlong(scores, index, { axis: 2 }), [B, before]);
-  const counted = cast(isTrained, "f32");
-  const weight = weights ? mul(counted, shifted(weights)) : counted;
-  return neg(div(sum(mul(picked, weight)), sum(weight)));
+  return crossEntropy(
+    slice(logits, { axis: 1, start: 0, end: dimSub(L, 1) }),
+    where(isTrained, targets, scalar(0, "i64")),
+    cast(isTrained, "f32"),
+  );
 }

@@ -1,8 +1,8 @@
 import { f32, type HostTensor, i64 } from "../core/array.ts";
-import { IGNORED, type TrainingText } from "../text/training-text.ts";
+import type { TrainingText } from "../text/training-text.ts";
 import type { StepInputs } from "./trainer.ts";
 
-/** Texts are padded to a multiple of this, so that few different shapes occur. */
+/** Lengths are padded to a multiple of this, so that few different shapes occur. */
 const LENGTH_STEP = 8;
 
 /** Weight of a trained token in a row with n of them (OpenGVLab/InternVL, `loss_reduction`). */
@@ -27,32 +27,37 @@ export function sftInputs(
   { reduction, tokensPerTile: T, contextId }: SftInputOptions,
 ): StepInputs {
   const B = texts.length;
-  const longest = Math.max(...texts.map(({ ids }) => ids.length));
-  const L = Math.ceil(longest / LENGTH_STEP) * LENGTH_STEP;
+  const L = wholeSteps(Math.max(...texts.map(({ ids }) => ids.length)));
+  const K = wholeSteps(Math.max(...texts.map(trainedTokens)));
   const ids = new Array<number>(B * L).fill(0);
   const rows = new Array<number>(B * L).fill(-1);
-  const labels = new Array<number>(B * L).fill(IGNORED);
-  const weights = new Float32Array(B * L);
+  const places = new Array<number>(B * K).fill(0);
+  const targets = new Array<number>(B * K).fill(0);
+  const weights = new Float32Array(B * K);
   for (const [b, text] of texts.entries()) {
     const weight = TOKEN_WEIGHT[reduction](trainedTokens(text));
-    let next = b * T;
+    let token = b * T;
+    let k = b * K;
     for (const [i, id] of text.ids.entries()) {
-      const at = b * L + i;
-      ids[at] = id;
-      if (id === contextId) rows[at] = next++;
-      labels[at] = text.labels[i]!;
-      if (labels[at]! >= 0) weights[at] = weight;
+      ids[b * L + i] = id;
+      if (id === contextId) rows[b * L + i] = token++;
+      if (text.labels[i]! < 0) continue;
+      places[k] = i - 1;
+      targets[k] = text.labels[i]!;
+      weights[k++] = weight;
     }
   }
-  const shape = [B, L];
   return {
     images,
-    ids: i64(shape, ids),
-    rows: i64(shape, rows),
-    labels: i64(shape, labels),
-    weights: f32(shape, weights),
+    ids: i64([B, L], ids),
+    rows: i64([B, L], rows),
+    places: i64([B, K], places),
+    targets: i64([B, K], targets),
+    weights: f32([B, K], weights),
   };
 }
+
+const wholeSteps = (n: number): number => Math.ceil(n / LENGTH_STEP) * LENGTH_STEP;
 
 /** Tokens of a row that count. */
 export const trainedTokens = ({ labels }: TrainingText): number => labels.filter((id) => id >= 0).length;

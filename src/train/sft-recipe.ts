@@ -1,5 +1,4 @@
 import { z } from "zod";
-import { SFT_TEMPLATES } from "../text/training-text.ts";
 import {
   augmentation,
   type Contradiction,
@@ -14,8 +13,8 @@ import {
 /** What published fine-tuning had (OpenGVLab/InternVL, shell scripts of InternVL 2.5's stage 2). */
 const SFT_ADAMW = { betas: [0.9, 0.999], epsilon: 1e-8, maxGradNorm: 1, weightDecay: 0.05 } as const;
 
-/** A configuration is checked in full by whoever builds the model: its fields depend on the language model's class. */
-const config = z.looseObject({ template: z.enum(SFT_TEMPLATES), llm_config: z.looseObject({}) });
+/** A configuration is checked by whoever builds the model: its fields depend on the language model's class. */
+const config = z.looseObject({ llm_config: z.looseObject({}) });
 
 const fields = z.strictObject({
   stage: z.literal("sft"),
