@@ -42,7 +42,8 @@ async function train(context: Context, recipe: string, options: TrainOptions): P
     signal,
     onProgress(event) {
       if (options.json) write(context.out, `${JSON.stringify(event)}\n`);
-      else if (event.recall) write(context.out, `${recallLine(event)}\n`);
+      else if (event.recall || event.heldOutLoss !== undefined)
+        write(context.out, `${measuredLine(event)}\n`);
       showStep(bar, event);
     },
     onBroken: (path, reason) => write(context.err, `not used: ${visible(`${path}: ${reason}`)}\n`),
@@ -59,8 +60,9 @@ function showStep(bar: Progress, { step, steps, loss, imagesPerSecond, etaSecond
   bar.update({ label: "training", done: step, total: steps, etaSeconds, note });
 }
 
-/** Held-out recalls as they are measured. */
-function recallLine({ step, loss, recall = {} }: TrainEvent): string {
+/** What was measured on held-out data, when it was. */
+function measuredLine({ step, loss, recall = {}, heldOutLoss }: TrainEvent): string {
   const recalls = Object.entries(recall).map(([name, value]) => `${name} ${percent(value)}`);
-  return [`step ${step}`, `loss ${loss.toFixed(4)}`, ...recalls].join("  ");
+  const heldOut = heldOutLoss === undefined ? [] : [`held-out loss ${heldOutLoss.toFixed(4)}`];
+  return [`step ${step}`, `loss ${loss.toFixed(4)}`, ...heldOut, ...recalls].join("  ");
 }
