@@ -17,8 +17,8 @@ const TABLE = /^(language_model\.)?model\.(embed_tokens|tok_embeddings)\.weight$
 /**
  * The weights of a model with a language model in it: byte ranges of the files, or made from them when loaded; a head that
  * the file lacks is the embedding table under its own name, since it may be stored in another precision. Without a
- * precision, what the file holds quantised stays so; `stored` is that of a file of our own. Changes the model's tree. Throws a CheckpointError with everything
- * that does not fit.
+ * precision, what the file holds quantised stays so; `stored` is the precision of a file of our own. Changes the model's
+ * tree. Throws a CheckpointError with everything that does not fit.
  */
 export async function placeWeights(
   root: Module,

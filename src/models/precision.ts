@@ -17,8 +17,11 @@ export const QUANTIZATION: { readonly [P in "w8" | "w4"]: QuantizationSpec } = {
   w4: { bits: 4, blockSize: 32 },
 };
 
-/** The pooling heads see one row a picture and decide the embedding: they are cheap and stay unquantised. */
-const isQuantized = (path: string): boolean => !path.startsWith("clip_projector");
+/**
+ * The pooling heads see one row a picture and decide the embedding, routers choose experts by small differences: they are
+ * cheap and stay unquantised.
+ */
+const isQuantized = (path: string): boolean => !/^clip_projector|\.mlp\.(gate|router)$/.test(path);
 
 /**
  * Changes a model's tree to a precision and gives the weights that belong to it. Without a precision the parameters
