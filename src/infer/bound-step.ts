@@ -10,6 +10,8 @@ export interface StepInputs {
   readonly rows: readonly number[];
   /** [R, D] */
   readonly tokens: Value;
+  /** Positions of the whole sequence; default: those that are held after the step. */
+  readonly sequence?: number;
 }
 
 /**
@@ -46,11 +48,15 @@ export class BoundStep implements Disposable {
   }
 
   /** The logits of each row's last position, [B, V]; the cache's lengths are extended once it has run. */
-  async run({ ids, rows, tokens }: StepInputs, options: RunOptions): Promise<HostTensor<"f32">> {
+  async run(
+    { ids, rows, tokens, sequence = 0 }: StepInputs,
+    options: RunOptions,
+  ): Promise<HostTensor<"f32">> {
     const { cache, length } = this;
     const lengths = cache.lengths.map((held) => held + length);
     const total = Math.max(...lengths);
-    const { cos, sin } = cache.angles(total);
+    const turned = Math.max(total, sequence);
+    const { cos, sin } = cache.angles(turned);
     for (const [name, value] of Object.entries({ tokens, cos, sin })) this.#bind(name, value);
     const B = cache.rows;
     this.#owned.ids.write(i64([B, length], ids));
@@ -64,7 +70,7 @@ export class BoundStep implements Disposable {
     );
     this.#owned.total.write(hostTensor("i32", [], Int32Array.of(total)));
     await this.#binding.run(options);
-    for (const [i, n] of lengths.entries()) cache.lengths[i] = n;
+    cache.extend(lengths, turned);
     return (await this.#owned.logits.read()) as HostTensor<"f32">;
   }
 

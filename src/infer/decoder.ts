@@ -12,6 +12,8 @@ export interface DecoderStep {
   readonly ids: readonly (readonly number[])[];
   /** Image tokens [R, D], and for each id the row that stands in its place, negative for text. */
   readonly images?: { readonly tokens: HostTensor<"f32"> | Value; readonly rows: readonly number[] };
+  /** Positions of the sequence, where more of it are known than this step brings: some models' angles depend on it. */
+  readonly total?: number;
 }
 
 /** A language model that generates: sessions over shared weights. Runs of one cache must not overlap. */
@@ -59,6 +61,7 @@ export class Decoder implements AsyncDisposable {
     const inputs = {
       ids: step.ids.flat(),
       rows: step.images?.rows ?? new Array<number>(B * L).fill(-1),
+      ...(step.total !== undefined && { sequence: step.total }),
     };
     const tokens = step.images?.tokens ?? this.#noTokens;
     using owned = "data" in tokens ? this.runtime.value(tokens) : undefined;
@@ -89,7 +92,7 @@ export class Decoder implements AsyncDisposable {
     for (const [name, value] of from.values)
       binding.input(name, value).output(`new.${name}`, into.values.get(name)!);
     await binding.run();
-    for (const [i, parent] of parents.entries()) into.lengths[i] = from.lengths[parent]!;
+    into.copied(from, parents);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -41,12 +41,14 @@ export async function prefill(
   { chunk = CHUNK, signal }: Pick<GenerateOptions, "chunk" | "signal"> = {},
 ): Promise<Float32Array> {
   if (ids.length === 0) throw new UsageError("generate: the prompt has no tokens");
+  const total = cache.length + ids.length;
   let logits: Float32Array | undefined;
   for (let at = 0; at < ids.length; at += chunk) {
     signal?.throwIfAborted();
     const end = Math.min(at + chunk, ids.length);
     const step: DecoderStep = {
       ids: [ids.slice(at, end)],
+      total,
       ...(images && { images: { tokens: images.tokens, rows: images.rows.slice(at, end) } }),
     };
     logits = (await decoder.run(cache, step, signal ? { signal } : {})).data;

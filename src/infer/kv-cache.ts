@@ -1,7 +1,7 @@
 import { f32 } from "../core/array.ts";
 import { ShapeError } from "../core/errors.ts";
 import type { LanguageModelShape } from "../nn/decoder.ts";
-import { rotaryLimit, rotaryTable } from "../nn/rope.ts";
+import { rotaryStretch, rotaryTable } from "../nn/rope.ts";
 import type { Runtime, Value } from "../runtime/runtime.ts";
 import type { BoundStep } from "./bound-step.ts";
 import { cacheNames } from "./decoder-graph.ts";
@@ -18,9 +18,9 @@ export class KvCache implements Disposable {
   /** What a decoder has bound for its next step of one position; disposed of with the cache. */
   next: BoundStep | undefined;
   readonly #runtime: Runtime;
-  #angles:
-    | { readonly from: number; readonly to: number; readonly cos: Value; readonly sin: Value }
-    | undefined;
+  #angles: { readonly stretch: number; readonly cos: Value; readonly sin: Value } | undefined;
+  /** By which angles each position was turned, as {@link rotaryStretch} numbers them. */
+  #stretches: number[] = [];
 
   constructor(
     runtime: Runtime,
@@ -44,29 +44,41 @@ export class KvCache implements Disposable {
   /** Forgets what comes after the first `length` positions. */
   truncate(length: number): void {
     for (const [i, held] of this.lengths.entries()) this.lengths[i] = Math.min(held, length);
+    this.#stretches.length = this.length;
+  }
+
+  /** Notes that the rows hold so many positions now, of which the new ones were turned as in a sequence of `total`. */
+  extend(lengths: readonly number[], total: number): void {
+    const stretch = rotaryStretch(this.shape.rope, total);
+    for (const [i, length] of lengths.entries()) this.lengths[i] = length;
+    while (this.#stretches.length < this.length) this.#stretches.push(stretch);
+  }
+
+  /** Notes that row i is row parents[i] of another cache now. */
+  copied(from: KvCache, parents: readonly number[]): void {
+    for (const [i, parent] of parents.entries()) this.lengths[i] = from.lengths[parent]!;
+    this.#stretches = from.#stretches.slice(0, this.length);
+  }
+
+  /** How many of the first positions were turned as they would be in a prompt of `total`. */
+  turnedFor(total: number): number {
+    const stretch = rotaryStretch(this.shape.rope, total);
+    const other = this.#stretches.findIndex((s) => s !== stretch);
+    return other < 0 ? this.length : other;
   }
 
   /** Angles for all positions, as they are for sequences of `total` positions: some models change them as they grow. */
   angles(total: number): { readonly cos: Value; readonly sin: Value } {
     if (total > this.capacity)
       throw new ShapeError(`KvCache: ${total} positions do not fit its capacity of ${this.capacity}`);
-    const known = this.#angles;
-    if (known && total >= known.from && total <= known.to) return known;
     const { rope } = this.shape;
+    const stretch = rotaryStretch(rope, total);
+    if (this.#angles?.stretch === stretch) return this.#angles;
     const table = rotaryTable(rope, this.capacity, total);
     const [cos, sin] = [this.#runtime.value(table.cos), this.#runtime.value(table.sin)];
     this.#release();
-    this.#angles = { ...this.#range(total), cos, sin };
+    this.#angles = { stretch, cos, sin };
     return this.#angles;
-  }
-
-  /** Lengths for which the angles are the same as for `total`. */
-  #range(total: number): { readonly from: number; readonly to: number } {
-    const limit = rotaryLimit(this.shape.rope) ?? this.capacity;
-    if (total <= limit) return { from: 0, to: limit };
-    return this.shape.rope.scaling?.type === "dynamic"
-      ? { from: total, to: total }
-      : { from: limit + 1, to: this.capacity };
   }
 
   #release(): void {

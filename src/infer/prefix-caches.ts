@@ -38,7 +38,9 @@ export class PrefixCaches implements Disposable {
   /** A cache for a prompt; at least its last position is left to compute, because its logits are wanted. */
   borrow(prompt: readonly PositionKey[]): BorrowedCache {
     const free = this.#held.filter((h) => !h.isBusy);
-    const lengths = free.map((h) => Math.min(commonLength(h.keys, prompt), prompt.length - 1));
+    const lengths = free.map(({ cache, keys }) =>
+      Math.min(commonLength(keys, prompt), prompt.length - 1, cache.turnedFor(prompt.length)),
+    );
     const longest = Math.max(0, ...lengths);
     const known = longest > 0 ? free[lengths.indexOf(longest)] : undefined;
     const held = known ?? (this.#held.length < this.count ? this.#add() : (free[0] ?? this.#add()));

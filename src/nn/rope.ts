@@ -13,6 +13,14 @@ export type RopeScaling =
       readonly long_factor: readonly number[];
       readonly original_max_position_embeddings: number;
     }
+  /** Llama 3.1: wavelengths above the trained length / low_freq_factor are stretched, those below / high_freq_factor stay. */
+  | {
+      readonly type: "llama3";
+      readonly factor: number;
+      readonly low_freq_factor: number;
+      readonly high_freq_factor: number;
+      readonly original_max_position_embeddings: number;
+    }
   /** YaRN (arXiv:2309.00071): high frequencies stay, low ones are divided by the factor, a ramp between them. */
   | {
       readonly type: "yarn";
@@ -57,10 +65,10 @@ export function rotaryTable(config: RopeConfig, length: number, total = length):
   return { cos: table(Math.cos), sin: table(Math.sin) };
 }
 
-/** Sequence lengths above which {@link rotaryTable} gives other angles; none where they never change. */
-export function rotaryLimit({ scaling, max_position_embeddings }: RopeConfig): number | undefined {
-  if (scaling?.type === "dynamic") return max_position_embeddings;
-  return scaling?.type === "su" ? scaling.original_max_position_embeddings : undefined;
+/** A number for the angles of sequences of `total` positions: {@link rotaryTable} gives equal ones for equal numbers. */
+export function rotaryStretch({ scaling, max_position_embeddings }: RopeConfig, total: number): number {
+  if (scaling?.type === "dynamic") return total <= max_position_embeddings ? 0 : total;
+  return scaling?.type === "su" && total > scaling.original_max_position_embeddings ? 1 : 0;
 }
 
 function inverseFrequencies(config: RopeConfig, total: number): number[] {
@@ -74,6 +82,14 @@ function inverseFrequencies(config: RopeConfig, total: number): number[] {
       return plain;
     case "linear":
       return plain.map((f) => f / scaling.factor);
+    case "llama3": {
+      const { factor, low_freq_factor: low, high_freq_factor: high } = scaling;
+      return plain.map((f) => {
+        const turns = (scaling.original_max_position_embeddings * f) / (2 * Math.PI);
+        const ramp = Math.min(Math.max((turns - low) / (high - low), 0), 1);
+        return (f / factor) * (1 - ramp) + f * ramp;
+      });
+    }
     case "dynamic": {
       const { factor } = scaling;
       if (total <= max_position_embeddings) return plain;

@@ -4,6 +4,7 @@ import { Rng } from "../../src/core/rng.ts";
 import { input } from "../../src/graph/tensor.ts";
 import { Decoder } from "../../src/infer/decoder.ts";
 import { generate, prefill, searchBeams } from "../../src/infer/generate.ts";
+import { PrefixCaches } from "../../src/infer/prefix-caches.ts";
 import { createSampler } from "../../src/infer/sampling.ts";
 import { SamplingOptions } from "../../src/infer/sampling-options.ts";
 import { TokenHistory } from "../../src/infer/token-history.ts";
@@ -34,6 +35,18 @@ const MODELS: Readonly<Record<string, readonly [string, Record<string, unknown>]
     { ...SIZES, rope_scaling: { type: "dynamic", factor: 2 } },
   ],
   "qwen3 with heads of 24": ["Qwen3ForCausalLM", { ...SIZES, head_dim: 24 }],
+  "phi3 with angles of long sequences": [
+    "Phi3ForCausalLM",
+    {
+      ...SIZES,
+      rope_scaling: {
+        type: "su",
+        short_factor: Array.from({ length: 8 }, (_, i) => 1 + i / 10),
+        long_factor: Array.from({ length: 8 }, (_, i) => 1.5 + i / 2),
+        original_max_position_embeddings: 8,
+      },
+    },
+  ],
   "phi3 with a window": ["Phi3ForCausalLM", { ...SIZES, num_key_value_heads: 3, sliding_window: 5 }],
   internlm2: ["InternLM2ForCausalLM", SIZES],
   "gpt_oss with sinks": [
@@ -82,15 +95,27 @@ describe.each(Object.entries(MODELS))("%s", (_, [architecture, config]) => {
   }
 
   test("a cache gives what the whole sequence gives, in chunks and one by one", async () => {
-    // Beyond max_position_embeddings dynamic angles change, and keys in a cache keep the angles they were made with.
-    const ids = "rope_scaling" in config ? IDS.slice(0, 8) : IDS;
     await withDecoder(async (decoder) => {
-      for (const chunk of [ids.length, 5, 1]) {
-        using cache = decoder.cache(1, ids.length + 3);
-        const logits = await prefill(decoder, cache, { ids }, { chunk });
-        expect(cache.length).toBe(ids.length);
-        expectClose(f32([1, logits.length], logits), await whole(ids), { relative: 1e-5, where: `${chunk}` });
+      for (const chunk of [IDS.length, 5, 1]) {
+        using cache = decoder.cache(1, IDS.length + 3);
+        const logits = await prefill(decoder, cache, { ids: IDS }, { chunk });
+        expect(cache.length).toBe(IDS.length);
+        expectClose(f32([1, logits.length], logits), await whole(IDS), { relative: 1e-5, where: `${chunk}` });
       }
+    });
+  });
+
+  test("a prompt that begins as an earlier one did gets the answer that it gets alone", async () => {
+    await withDecoder(async (decoder) => {
+      using caches = new PrefixCaches(decoder, IDS.length, 1);
+      for (const end of [5, 8, 9, IDS.length, 7, 4]) {
+        const ids = IDS.slice(0, end);
+        const { cache, length, giveBack } = caches.borrow(ids);
+        const logits = await prefill(decoder, cache, { ids: ids.slice(length) }, { chunk: 3 });
+        expectClose(f32([1, logits.length], logits), await whole(ids), { relative: 1e-5, where: `${end}` });
+        giveBack(ids);
+      }
+      if (!("rope_scaling" in config)) expect(caches.borrow(IDS).length).toBe(4);
     });
   });
 
