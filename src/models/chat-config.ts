@@ -100,6 +100,7 @@ function fromNative(config: Fields, where: string): ChatConfig {
           qk_normalization: v.use_qk_norm,
           norm_type: v.norm_type,
           layer_norm_eps: v.layer_norm_eps,
+          qk_norm_eps: NATIVE_QK_NORM_EPS,
           hidden_size: v.hidden_size,
           num_attention_heads: v.num_attention_heads,
           intermediate_size: v.intermediate_size,
@@ -111,6 +112,9 @@ function fromNative(config: Fields, where: string): ChatConfig {
     language: readLanguageConfig(text_config, `${where}: text_config`),
   };
 }
+
+/** Of transformers' norms of q and k in the tower, whatever layer_norm_eps says. */
+const NATIVE_QK_NORM_EPS = 1e-6;
 
 /** The top of transformers' configuration. */
 const NativeConfig = z.strictObject({

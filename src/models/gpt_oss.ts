@@ -26,7 +26,7 @@ import {
   slice,
   softmax,
 } from "../ops/index.ts";
-import { LANGUAGE_FIELDS, shapeOf } from "./language-config.ts";
+import { count, LANGUAGE_FIELDS, shapeOf } from "./language-config.ts";
 
 const layerType = z.enum(["sliding_attention", "full_attention"]);
 
@@ -34,11 +34,11 @@ const layerType = z.enum(["sliding_attention", "full_attention"]);
 export const GptOssConfig = z.strictObject({
   ...LANGUAGE_FIELDS,
   head_dim: z.int().positive().default(64),
-  attention_bias: z.literal(true).default(true),
+  attention_bias: z.boolean().default(true),
   sliding_window: z.int().positive().default(128),
   /** By layer; the default is sliding first, then in turn. */
   layer_types: z.array(layerType).nullable().default(null),
-  num_local_experts: z.int().positive(),
+  num_local_experts: count,
   num_experts_per_tok: z.int().positive(),
   swiglu_limit: z.number().positive().default(7),
   swiglu_alpha: z.number().positive().default(1.702),
@@ -53,16 +53,16 @@ class GptOssAttention extends Module implements SelfAttention {
   readonly o_proj: Linear;
 
   constructor(
-    { hidden_size: D, initializer_range: std }: GptOssConfig,
+    { hidden_size: D, attention_bias: bias, initializer_range: std }: GptOssConfig,
     readonly layout: HeadLayout,
   ) {
     super();
     const { heads, groups, width } = layout;
     this.sinks = new Param([heads], { kind: "trunc_normal", std });
-    this.q_proj = new Linear(D, heads * width, { std });
-    this.k_proj = new Linear(D, groups * width, { std });
-    this.v_proj = new Linear(D, groups * width, { std });
-    this.o_proj = new Linear(heads * width, D, { std });
+    this.q_proj = new Linear(D, heads * width, { bias, std });
+    this.k_proj = new Linear(D, groups * width, { bias, std });
+    this.v_proj = new Linear(D, groups * width, { bias, std });
+    this.o_proj = new Linear(heads * width, D, { bias, std });
   }
 
   forward(x: Tensor, layer: number, context: DecoderContext): Tensor {

@@ -35,10 +35,12 @@ export const VisionConfig = z.strictObject({
   num_attention_heads: z.int().positive().default(25),
   intermediate_size: z.int().positive().default(12800),
   qk_normalization: z.boolean().default(true),
-  num_hidden_layers: z.int().positive().default(48),
+  num_hidden_layers: z.int().positive().max(4096).default(48),
   hidden_act: z.literal("gelu").default("gelu"),
   norm_type: z.enum(["rms_norm", "layer_norm"]).default("rms_norm"),
   layer_norm_eps: z.number().positive().default(1e-6),
+  /** Of the norms of q and k; default layer_norm_eps. */
+  qk_norm_eps: z.number().positive().optional(),
   drop_path_rate: z.number().min(0).max(1).default(0),
   initializer_range: z.number().positive().default(0.02),
   initializer_factor: z.number().positive().default(0.1),
@@ -131,7 +133,8 @@ export class InternAttention extends Module {
     super();
     const { hidden_size: D, initializer_range: std } = cfg;
     // RMSNorm here whatever norm_type says, as in the reference.
-    const qkNorm = () => (cfg.qk_normalization ? new RMSNorm(D, cfg.layer_norm_eps) : new Identity());
+    const qkNorm = () =>
+      cfg.qk_normalization ? new RMSNorm(D, cfg.qk_norm_eps ?? cfg.layer_norm_eps) : new Identity();
     this.qkv = new Linear(D, 3 * D, { bias: cfg.qkv_bias, std });
     this.q_norm = qkNorm();
     this.k_norm = qkNorm();

@@ -6,6 +6,9 @@ import type { RopeConfig } from "../nn/rope.ts";
 const factor = z.number().positive();
 const positions = z.int().positive();
 
+/** Whole numbers that say how often a part is built: refused before the parts are made. */
+export const count = z.int().positive().max(4096);
+
 /** `rope_scaling` of published configurations, after {@link normalizeRope}. */
 const RopeScalingConfig = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("linear"), factor }),
@@ -14,6 +17,14 @@ const RopeScalingConfig = z.discriminatedUnion("type", [
     type: z.literal("su"),
     short_factor: z.array(factor),
     long_factor: z.array(factor),
+    original_max_position_embeddings: positions,
+    partial_rotary_factor: z.literal(1).optional(),
+  }),
+  z.strictObject({
+    type: z.literal("llama3"),
+    factor,
+    low_freq_factor: factor,
+    high_freq_factor: factor,
     original_max_position_embeddings: positions,
   }),
   z.strictObject({
@@ -31,7 +42,7 @@ export const LANGUAGE_FIELDS = {
   vocab_size: z.int().positive(),
   hidden_size: z.int().positive(),
   intermediate_size: z.int().positive(),
-  num_hidden_layers: z.int().positive(),
+  num_hidden_layers: count,
   num_attention_heads: z.int().positive(),
   num_key_value_heads: z.int().positive(),
   max_position_embeddings: positions,

@@ -6,18 +6,19 @@ import { Linear } from "../nn/layers.ts";
 import { choose, mixture, spread } from "../nn/mixture.ts";
 import { Module, ModuleList } from "../nn/module.ts";
 import { div, reshape, softmax, sum } from "../ops/index.ts";
-import { shapeOf } from "./language-config.ts";
+import { count, shapeOf } from "./language-config.ts";
 import { QWEN3_FIELDS, Qwen3SelfAttention } from "./qwen3.ts";
 
-/** Qwen3 with a mixture of experts in every layer (arXiv:2505.09388; transformers models/qwen3_moe). */
+/** Qwen3 with a mixture of experts in every layer, or in some (arXiv:2505.09388; transformers models/qwen3_moe). */
 export const Qwen3MoeConfig = z.strictObject({
   ...QWEN3_FIELDS,
-  num_experts: z.int().positive(),
+  num_experts: count,
   num_experts_per_tok: z.int().positive(),
   moe_intermediate_size: z.int().positive(),
   norm_topk_prob: z.boolean().default(false),
-  decoder_sparse_step: z.literal(1).default(1),
-  mlp_only_layers: z.array(z.int()).max(0).default([]),
+  /** Every so many layers have experts, but for those that are listed; the others have a plain MLP. */
+  decoder_sparse_step: z.int().positive().default(1),
+  mlp_only_layers: z.array(z.int().nonnegative()).default([]),
 });
 export type Qwen3MoeConfig = z.infer<typeof Qwen3MoeConfig>;
 
@@ -49,10 +50,14 @@ class Qwen3SparseMoe extends Module implements FeedForward {
 }
 
 export function createQwen3Moe(cfg: Qwen3MoeConfig): CausalLM {
-  const { hidden_size: D, rms_norm_eps: epsilon } = cfg;
+  const { hidden_size: D, intermediate_size: M, rms_norm_eps: epsilon, initializer_range: std } = cfg;
+  const isSparse = (i: number) => !cfg.mlp_only_layers.includes(i) && (i + 1) % cfg.decoder_sparse_step === 0;
   return new CausalLM(shapeOf(cfg), {
     epsilon,
     tied: cfg.tie_word_embeddings,
-    layer: (i) => new DecoderLayer(new Qwen3SelfAttention(cfg), new Qwen3SparseMoe(cfg, i), D, epsilon),
+    layer: (i) => {
+      const mlp = isSparse(i) ? new Qwen3SparseMoe(cfg, i) : new GatedMLP(D, M, { std });
+      return new DecoderLayer(new Qwen3SelfAttention(cfg), mlp, D, epsilon);
+    },
   });
 }

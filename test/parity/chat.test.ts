@@ -39,6 +39,14 @@ describe("reference cases", () => {
     ["chat-phi3", GITHUB],
     ["chat-qwen2", GITHUB],
     ["hf-gpt_oss", NATIVE],
+    // No biases, windows in other layers, an end of text within the answer.
+    ["hf-gpt_oss-plain", NATIVE],
+    // A file in f16, an inner layer of the tower, stretched angles.
+    ["hf-llama3", NATIVE],
+    // Beyond the length that it was trained with, and beyond its window.
+    ["hf-phi3", NATIVE],
+    // The 6B tower's norms with an epsilon of their own, files in bf16 and in parts, a layer without experts.
+    ["hf-qwen3_moe-mixed", NATIVE],
     ["hf-llama", NATIVE],
     ["hf-qwen3", NATIVE],
     ["hf-qwen3_moe", NATIVE],
