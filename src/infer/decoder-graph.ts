@@ -3,7 +3,7 @@ import { embedPrompt } from "../models/embed-prompt.ts";
 import { type CausalLanguageModel, overCache } from "../nn/decoder.ts";
 import { emit } from "../onnx/emit.ts";
 import { fuse } from "../onnx/fuse.ts";
-import { expand, gather, reshape, takeAlong } from "../ops/index.ts";
+import { cachedWidth, expand, gather, reshape, takeAlong } from "../ops/index.ts";
 
 /** Names of a layer's cache among the graph's inputs; its outputs have `new.` before them. */
 export const cacheNames = (layer: number): readonly [keys: string, values: string] => [
@@ -21,7 +21,7 @@ export function decoderGraph(language: CausalLanguageModel): Uint8Array {
   const { num_hidden_layers, num_key_value_heads: G, hidden_size: D, rope } = language.shape;
   const d = rope.head_dim;
   const cache = Array.from({ length: num_hidden_layers }, (_, i) => {
-    const [keys, values] = cacheNames(i).map((name) => input(name, "f32", ["B", G, "S", d]));
+    const [keys, values] = cacheNames(i).map((name) => input(name, "f32", ["B", G, "S", cachedWidth(d)]));
     return { keys: keys!, values: values! };
   });
   const context = overCache({
@@ -56,6 +56,6 @@ export function reorderGraph(language: CausalLanguageModel): Uint8Array {
   const outputs: Record<string, Tensor> = {};
   for (let i = 0; i < num_hidden_layers; i++)
     for (const name of cacheNames(i))
-      outputs[`new.${name}`] = gather(input(name, "f32", ["B", G, "S", rope.head_dim]), parents);
+      outputs[`new.${name}`] = gather(input(name, "f32", ["B", G, "S", cachedWidth(rope.head_dim)]), parents);
   return emit(outputs).bytes;
 }

@@ -2,6 +2,7 @@ import { f32 } from "../core/array.ts";
 import { ShapeError } from "../core/errors.ts";
 import type { LanguageModelShape } from "../nn/decoder.ts";
 import { rotaryStretch, rotaryTable } from "../nn/rope.ts";
+import { cachedWidth } from "../ops/index.ts";
 import type { Runtime, Value } from "../runtime/runtime.ts";
 import type { BoundStep } from "./bound-step.ts";
 import { cacheNames } from "./decoder-graph.ts";
@@ -29,7 +30,7 @@ export class KvCache implements Disposable {
     readonly capacity: number,
   ) {
     const { num_hidden_layers, num_key_value_heads, rope } = shape;
-    const size = [rows, num_key_value_heads, capacity, rope.head_dim];
+    const size = [rows, num_key_value_heads, capacity, cachedWidth(rope.head_dim)];
     const names = Array.from({ length: num_hidden_layers }, (_, i) => cacheNames(i)).flat();
     this.#runtime = runtime;
     this.values = new Map(names.map((name) => [name, runtime.empty("f32", size)]));

@@ -4,10 +4,12 @@ import {
   add,
   attention,
   cachedAttention,
+  cachedWidth,
   cast,
   dimValue,
   gather,
   mul,
+  pad,
   ROTATED_WIDTH,
   range,
   rearrange,
@@ -66,7 +68,7 @@ export function wholeSequence(rope: RopeConfig, L: Dim, maxLength: number): Deco
   };
 }
 
-/** Keys and values of the positions so far, a pair a layer: [B, G, S, d] each. */
+/** Keys and values of the positions so far, a pair a layer: [B, G, S, {@link cachedWidth} of d] each. */
 export interface LayerCache {
   readonly keys: Tensor;
   readonly values: Tensor;
@@ -101,14 +103,21 @@ export function overCache({ cache, last, total, cos, sin }: CachedPositions): De
         isRotated,
         ...(window !== undefined && { window }),
       };
-      const rows = [turn(q, heads), turn(k, groups), v];
+      const more = cachedWidth(width) - width;
+      const widen = (t: Tensor, H: number) =>
+        more === 0 ? t : byHead(t, H, (x) => pad(x, { axis: 3, before: 0, after: more }));
+      const rows = [widen(turn(q, heads), heads), widen(turn(k, groups), groups), widen(v, groups)];
       const inputs = [...rows, keys, values, last, total, cos, sin, ...(sinks ? [sinks] : [])];
       const [y, newKeys, newValues] = cachedAttention.outputs(...inputs, attrs);
       extended[layer] = { keys: newKeys!, values: newValues! };
-      return y!;
+      return more === 0 ? y! : byHead(y!, heads, (x) => slice(x, { axis: 3, start: 0, end: width }));
     },
   };
 }
+
+/** Does something to heads side by side [B, L, H·d] as [B, L, H, d]. */
+const byHead = (t: Tensor, H: number, change: (x: Tensor) => Tensor): Tensor =>
+  rearrange(change(rearrange(t, "B L (H d) -> B L H d", { H })), "B L H d -> B L (H d)");
 
 /** Rotates heads side by side [B, L, H·d] by their positions, the last of which are `last` [B]. */
 function rotateRows(

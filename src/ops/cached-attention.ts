@@ -18,6 +18,9 @@ interface CachedAttentionAttrs {
 /** The kernel rotates heads of a multiple of so many channels only. */
 export const ROTATED_WIDTH = 16;
 
+/** Channels that a head of so many takes in a cache: the kernel wants a multiple of 8, the rest are zeros. */
+export const cachedWidth = (width: number): number => Math.ceil(width / 8) * 8;
+
 /**
  * Causal attention of new positions over a cache of keys and values that it extends: q [B, L, H·d], k and v [B, L, G·d],
  * the cache's keys and values [B, G, S, d] of capacity S, last i32 [B] (index of each row's last position once the new
@@ -28,7 +31,7 @@ export const ROTATED_WIDTH = 16;
  */
 export const cachedAttention: Op<readonly Tensor[], CachedAttentionAttrs> = defineOp({
   name: "cached_attention",
-  infer([q, k, v, keys, values, , , cos, sin, sinks], { heads, groups }) {
+  infer([q, k, v, keys, values, , , cos, sin, sinks], { heads, groups, isRotated = false }) {
     const width = Number(q?.shape[2]) / heads;
     const row = [q?.shape[0] ?? 0, q?.shape[1] ?? 0, groups * width];
     const fits =
@@ -37,7 +40,7 @@ export const cachedAttention: Op<readonly Tensor[], CachedAttentionAttrs> = defi
       sameShape(keys.shape, values!.shape) &&
       keys.shape[1] === groups &&
       keys.shape[3] === width &&
-      [cos, sin].every((t) => t?.rank === 2 && t.shape[1] === width / 2) &&
+      (isRotated || [cos, sin].every((t) => t?.rank === 2 && t.shape[1] === width / 2)) &&
       (sinks === undefined || sameShape(sinks.shape, [heads]));
     if (!fits || heads % groups !== 0)
       throw new ShapeError(

@@ -35,6 +35,11 @@ const MODELS: Readonly<Record<string, readonly [string, Record<string, unknown>]
     { ...SIZES, rope_scaling: { type: "dynamic", factor: 2 } },
   ],
   "qwen3 with heads of 24": ["Qwen3ForCausalLM", { ...SIZES, head_dim: 24 }],
+  "qwen2 with heads of 6": ["Qwen2ForCausalLM", { ...SIZES, hidden_size: 18 }],
+  "gpt_oss with heads of 20": [
+    "GptOssForCausalLM",
+    { ...SIZES, head_dim: 20, sliding_window: 4, num_local_experts: 2, num_experts_per_tok: 1 },
+  ],
   "phi3 with angles of long sequences": [
     "Phi3ForCausalLM",
     {
