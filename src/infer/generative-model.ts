@@ -98,6 +98,8 @@ export class GenerativeModel implements ChatModel {
   readonly #stopTexts: readonly string[];
   /** Bits of the ids that the tokenizer knows, where the model has logits for more. */
   readonly #known: Uint32Array | undefined;
+  /** Ends what is still answered when the model is released. */
+  readonly #closing = new AbortController();
   /** The vocabulary's bytes, made for the first constrained answer. */
   #trie: TokenTrie | undefined;
 
@@ -115,7 +117,8 @@ export class GenerativeModel implements ChatModel {
     }
   }
 
-  async *chat(messages: ChatMessages, options: ChatOptions = {}): AsyncGenerator<ChatChunk> {
+  async *chat(messages: ChatMessages, given: ChatOptions = {}): AsyncGenerator<ChatChunk> {
+    const options = this.#whileOpen(given);
     const { compose } = this.parts;
     if (!compose)
       throw new UsageError(
@@ -127,12 +130,20 @@ export class GenerativeModel implements ChatModel {
     yield* this.#answers(prompt, settings, options, splitter);
   }
 
-  async *complete(prompt: string, options: ChatOptions = {}): AsyncGenerator<ChatChunk> {
+  async *complete(prompt: string, given: ChatOptions = {}): AsyncGenerator<ChatChunk> {
+    const options = this.#whileOpen(given);
     const settings = this.#settings(options);
     const segments = [{ text: prompt, special: false }];
     const ids = encodePrompt(this.parts.tokenizer, segments);
     if (ids.length === 0) throw new UsageError(`${this.id}: the prompt is empty; give it at least a word`);
     yield* this.#answers({ ids, keys: ids }, settings, options, () => PLAIN);
+  }
+
+  /** Options with a signal that is the model's end as well. Throws where that has come. */
+  #whileOpen(options: ChatOptions): ChatOptions & { readonly signal: AbortSignal } {
+    const { signal: closing } = this.#closing;
+    closing.throwIfAborted();
+    return { ...options, signal: options.signal ? AbortSignal.any([options.signal, closing]) : closing };
   }
 
   /** Checks the options. */
@@ -241,6 +252,12 @@ export class GenerativeModel implements ChatModel {
     splitter: () => ReplySplitter,
   ): AsyncGenerator<ChatChunk> {
     const { n = 1 } = options;
+    const { vocab_size } = this.parts.decoder.shape;
+    const foreign = prompt.ids.find((id) => id >= vocab_size);
+    if (foreign !== undefined)
+      throw new UsageError(
+        `${this.id}: its tokenizer gives the id ${foreign}, the model has ids below ${vocab_size}; put the model's own tokenizer beside its weights`,
+      );
     const room = this.contextLength - prompt.ids.length;
     if (room < 1)
       throw new UsageError(
@@ -267,10 +284,11 @@ export class GenerativeModel implements ChatModel {
     splitter: ReplySplitter,
   ): AsyncGenerator<ChatChunk & { readonly cachedTokens?: number }> {
     const { tokenizer, decoder, penalizesPrompt } = this.parts;
-    const { cache, length, giveBack } = this.#caches.borrow(keys);
-    const made: number[] = [];
     const constrained = grammar && this.#constrain(grammar);
     const allowed = constrained?.allowed ?? (this.#known && (() => this.#known!));
+    signal?.throwIfAborted();
+    const { cache, length, giveBack } = this.#caches.borrow(keys);
+    const made: number[] = [];
     try {
       const prompt = {
         ids: ids.slice(length),
@@ -322,7 +340,10 @@ export class GenerativeModel implements ChatModel {
     return { ...of({ id, logprob }), top: topLogprobs.map(of) };
   }
 
+  /** Ends the answers that are still being made, with an error in each, and lets go of their caches. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort(new UsageError(`${this.id}: it was released; load it again`));
+    await this.parts.decoder.settled();
     this.#caches[Symbol.dispose]();
   }
 }

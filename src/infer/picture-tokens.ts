@@ -74,6 +74,8 @@ export class PictureEncoder implements AsyncDisposable {
   }
 
   #keep(made: PictureTokens): void {
+    // Two conversations may have seen it at the same time.
+    if (this.#known.has(made.key)) return;
     this.#known.set(made.key, made);
     this.#bytes += made.tokens.data.byteLength;
     for (const [key, { tokens }] of this.#known) {
