@@ -50,12 +50,21 @@ export const TINY_CHAT_CONFIG = {
   },
 };
 
-/** Writes an InternVL-Chat of random weights in the GitHub format: it speaks nonsense, always the same. */
-export async function writeTinyChat(folder: string): Promise<void> {
-  const { chat, language } = readChatConfig(TINY_CHAT_CONFIG, "tiny chat");
+/**
+ * Writes an InternVL-Chat of random weights in the GitHub format: it speaks nonsense, always the same. `rows` are the
+ * ids that the model has, `imageSize` the side of its tiles where it is not the tower's.
+ */
+export async function writeTinyChat(
+  folder: string,
+  options: { readonly rows?: number; readonly imageSize?: number } = {},
+): Promise<void> {
+  const { rows = ROWS, imageSize = TINY_CHAT_CONFIG.force_image_size } = options;
+  const llm_config = { ...TINY_CHAT_CONFIG.llm_config, vocab_size: rows };
+  const config = { ...TINY_CHAT_CONFIG, llm_config };
+  const { chat, language } = readChatConfig(config, "tiny chat");
   const model = new InternVLChat(chat, language.create());
   const weights = randomWeights(parameters(model), new Rng("tiny chat"));
   await cp(TOKENIZER, folder, { recursive: true, filter: (path) => !path.endsWith("cases.json") });
-  await writeFile(join(folder, "config.json"), JSON.stringify(TINY_CHAT_CONFIG));
+  await writeFile(join(folder, "config.json"), JSON.stringify({ ...config, force_image_size: imageSize }));
   await writeSafetensors(join(folder, "model.safetensors"), weights);
 }

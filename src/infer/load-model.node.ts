@@ -1,12 +1,10 @@
 import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { z } from "zod";
-import type { HostTensor } from "../core/array.ts";
 import { toF32 } from "../core/array.ts";
 import { CheckpointError, ConfigError, UsageError } from "../core/errors.ts";
 import { type Precision, QUANTIZED_PRECISIONS } from "../core/precisions.ts";
 import { InternVLC, InternVLConfig } from "../models/internvl_c.ts";
-import { interpolatePositions } from "../models/interpolate-positions.ts";
 import { joinProjections } from "../models/join-projections.ts";
 import { publishedModel } from "../models/names.ts";
 import { applyPrecision, quantizeTree } from "../models/precision.ts";
@@ -23,6 +21,9 @@ import { AsyncDisposables } from "./async-disposables.ts";
 import { checkInt8Products } from "./check-int8.ts";
 import { createContrastiveEmbedder } from "./contrastive-embedder.ts";
 import type { Embedder } from "./embedder.ts";
+
+import { resizePositions } from "./resize-positions.ts";
+
 import { weightsId } from "./weights-id.node.ts";
 
 export interface LoadOptions {
@@ -78,14 +79,6 @@ export async function openModel(path: string, options: LoadOptions = {}): Promis
     opened.checkpoint.read(source),
   );
   return { model, weights, opened };
-}
-
-/** A position table for another grid; other tensors, and tables of no square grid, are left to be reported. */
-function resizePositions(key: string, tensor: HostTensor, wanted: readonly number[]): HostTensor | undefined {
-  const grid = Math.sqrt((tensor.shape[1] ?? 0) - 1);
-  return key.endsWith("position_embedding") && tensor.shape.length === 3 && Number.isInteger(grid)
-    ? interpolatePositions(tensor, Math.sqrt(wanted[1]! - 1))
-    : undefined;
 }
 
 function readConfig(path: string, opened: OpenedCheckpoint): InternVLConfig {

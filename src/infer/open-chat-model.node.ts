@@ -7,6 +7,7 @@ import type { Checkpoint } from "../weights/checkpoint.ts";
 import { mergeLora } from "../weights/merge-lora.ts";
 import { type OpenedCheckpoint, openCheckpoint } from "../weights/open-checkpoint.node.ts";
 import { placeWeights } from "./place-weights.ts";
+import { resizePositions } from "./resize-positions.ts";
 
 /** An InternVL-Chat checkpoint with its weights placed. */
 export interface OpenedChatModel {
@@ -32,7 +33,9 @@ export async function openChatModel(
   const config = readChatConfig(opened.config, `${path}: config.json`);
   const checkpoint = mergeLora(opened.checkpoint, config.chat);
   const model = new InternVLChat(config.chat, config.language.create({ tied: false }));
-  const { keys } = opened;
-  const weights = await placeWeights(model, checkpoint, { keys, ...options, stored: config.precision });
+  // Tiles of another size than the tower's own (force_image_size) take its positions interpolated, as published.
+  const resize = model.imageSize === config.chat.vision_config.image_size ? {} : { resize: resizePositions };
+  const placing = { keys: opened.keys, stored: config.precision, ...resize, ...options };
+  const weights = await placeWeights(model, checkpoint, placing);
   return { model, weights, config, checkpoint, opened };
 }

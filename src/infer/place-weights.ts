@@ -8,7 +8,7 @@ import type { TensorSource } from "../runtime/runtime.ts";
 import type { Checkpoint } from "../weights/checkpoint.ts";
 import { COMPUTED_TABLES } from "../weights/internvl-chat-keys.ts";
 import type { KeyMap } from "../weights/key-map.ts";
-import { loadCheckpoint } from "../weights/load-checkpoint.ts";
+import { type LoadOptions, loadCheckpoint } from "../weights/load-checkpoint.ts";
 
 /** The head of a language model, alone or in a chat model, and the tables that it may share. */
 const HEAD = /^(language_model\.)?(lm_head|output)\.weight$/;
@@ -27,9 +27,10 @@ export async function placeWeights(
     readonly keys?: KeyMap | undefined;
     readonly precision?: Precision | undefined;
     readonly stored?: QuantizedPrecision | undefined;
+    readonly resize?: LoadOptions["resize"];
   } = {},
 ): Promise<Map<string, TensorSource>> {
-  const { keys, precision, stored } = options;
+  const { keys, precision, stored, resize } = options;
   if (stored !== undefined) {
     if (precision !== undefined && ![stored, "f32"].includes(precision))
       throw new UsageError(
@@ -48,7 +49,11 @@ export async function placeWeights(
   // A quantised head is always in the file: the table is not quantised.
   const isTied = head !== undefined && !held.has(head);
   if (isTied) shapes.delete(head);
-  const loaded = await loadCheckpoint(shapes, checkpoint, { ...(keys && { keys }), ignore: COMPUTED_TABLES });
+  const loaded = await loadCheckpoint(shapes, checkpoint, {
+    ...(keys && { keys }),
+    ...(resize && { resize }),
+    ignore: COMPUTED_TABLES,
+  });
   if (isTied) loaded.set(head, loaded.get([...shapes.keys()].find((key) => TABLE.test(key))!)!);
   const read = (source: TensorSource): Promise<HostTensor> => checkpoint.read(source);
   const placed = precision === undefined && stored === undefined ? keepBlocks(root, loaded) : loaded;

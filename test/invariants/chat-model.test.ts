@@ -148,6 +148,24 @@ describe("an answer", () => {
     expect(textOf(await chunks(ask("one two three")))).not.toBe("");
   });
 
+  test("ends with an error when the model is released, which waits for it", async () => {
+    const own = await loadChatModel(folder.path, { threads: 1 });
+    const answer = own.chat(ask("hello there"), { temperature: 0, maxTokens: 50 })[Symbol.asyncIterator]();
+    await answer.next();
+    const next = answer.next();
+    const released = own[Symbol.asyncDispose]();
+    await expect(next).rejects.toThrow("it was released");
+    await released;
+    await expect(chunks(ask("hello"), GREEDY, own)).rejects.toThrow("it was released");
+  });
+
+  test("of a prompt that the model has no ids for is refused", async () => {
+    await using small = await temporaryFolder();
+    await writeTinyChat(small.path, { rows: 300 });
+    await using own = await loadChatModel(small.path, { threads: 1 });
+    await expect(chunks(ask("hello there"), GREEDY, own)).rejects.toThrow(/the model has ids below 300/);
+  });
+
   test("several conversations at once are not mixed up", async () => {
     const questions = ["red", "green apples", "blue sky above", "yellow", "a b c"];
     const alone: string[] = [];
@@ -170,6 +188,16 @@ describe("a picture", () => {
     expect(wide.at(-1)!.usage!.promptTokens).toBe(text + 4 * 4 + 2);
     const single = await chunks(withPicture(picture("c", 84, 28)), { ...GREEDY, maxTiles: 1 });
     expect(single.at(-1)!.usage!.promptTokens).toBe(text + 4 + 2);
+  });
+
+  test("in tiles of another size than the tower's own takes other positions", async () => {
+    await using large = await temporaryFolder();
+    await writeTinyChat(large.path, { imageSize: 42 });
+    await using own = await loadChatModel(large.path, { threads: 1 });
+    const usage = async (of: ChatModel) =>
+      (await chunks(withPicture(picture("one", 30, 30)), GREEDY, of)).at(-1)!.usage!.promptTokens;
+    // A tile of 28 pixels has 4 tokens, one of 42 has 9.
+    expect(await usage(own)).toBe((await usage(model)) + 5);
   });
 
   test("of an earlier turn is not looked at again", async () => {
