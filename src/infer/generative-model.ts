@@ -143,7 +143,9 @@ export class GenerativeModel implements ChatModel {
   #whileOpen(options: ChatOptions): ChatOptions & { readonly signal: AbortSignal } {
     const { signal: closing } = this.#closing;
     closing.throwIfAborted();
-    return { ...options, signal: options.signal ? AbortSignal.any([options.signal, closing]) : closing };
+    // A signal of each answer's own: runs listen to it, and those of many answers would crowd one.
+    const signals = options.signal ? [options.signal, closing] : [closing];
+    return { ...options, signal: AbortSignal.any(signals) };
   }
 
   /** Checks the options. */
