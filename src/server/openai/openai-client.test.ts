@@ -76,7 +76,6 @@ test("an answer, with everything that a request may say", async () => {
     },
   });
   const { messages, options } = fake.calls.at(-1)!;
-  expect(options.responseFormat).toEqual({ type: "json_schema", schema: { type: "object" } });
   expect(messages).toEqual([
     { role: "system", content: "Be brief." },
     { role: "user", content: "one" },
@@ -98,6 +97,7 @@ test("an answer, with everything that a request may say", async () => {
     stop: ["x", "y"],
     n: 2,
     maxTokens: 3,
+    responseFormat: { type: "json_schema", schema: { type: "object" } },
   });
 });
 
