@@ -5,7 +5,7 @@ import { type ConversationRow, parseAnnotation } from "./conversations.ts";
 async function parse(...rows: unknown[]): Promise<ConversationRow[]> {
   const lines = rows.map((row) => (typeof row === "string" ? row : JSON.stringify(row)));
   const parsed: ConversationRow[] = [];
-  const options = { name: "rows.jsonl", resolve: (image: string) => `/root/${image}` };
+  const options = { name: "rows.jsonl", resolve: (image: string) => `/pictures/${image}` };
   for await (const row of parseAnnotation(lines, options)) parsed.push(row);
   return parsed;
 }
@@ -25,7 +25,7 @@ describe("rows", () => {
     expect(before).toEqual({
       line: 1,
       image: "a/b.png",
-      path: "/root/a/b.png",
+      path: "/pictures/a/b.png",
       messages: [
         { role: "user", content: [text(""), { type: "image", image: "a/b.png" }, text("What?")] },
         { role: "assistant", content: "A cat." },
