@@ -26,7 +26,7 @@ import {
   slice,
   softmax,
 } from "../ops/index.ts";
-import { count, LANGUAGE_FIELDS, shapeOf } from "./language-config.ts";
+import { count, LANGUAGE_FIELDS, layoutOf, shapeOf } from "./language-config.ts";
 
 const layerType = z.enum(["sliding_attention", "full_attention"]);
 
@@ -136,11 +136,7 @@ export function createGptOss(cfg: GptOssConfig): CausalLM {
     Array.from({ length: layers }, (_, i) => (i % 2 === 0 ? "sliding_attention" : "full_attention"));
   if (types.length !== layers)
     throw new ConfigError(`GPT-OSS: layer_types has ${types.length} entries, the model has ${layers} layers`);
-  const layout = {
-    heads: cfg.num_attention_heads,
-    groups: cfg.num_key_value_heads,
-    width: cfg.head_dim,
-  };
+  const layout = layoutOf(cfg);
   const layer = (i: number) => {
     const window = types[i] === "sliding_attention" ? { window: cfg.sliding_window } : {};
     const attention = new GptOssAttention(cfg, { ...layout, ...window });

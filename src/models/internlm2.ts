@@ -5,7 +5,7 @@ import { project } from "../nn/joined.ts";
 import { Embedding, Linear, RMSNorm } from "../nn/layers.ts";
 import { Module, ModuleList } from "../nn/module.ts";
 import { add, mul, rearrange, silu, slice } from "../ops/index.ts";
-import { LANGUAGE_FIELDS, shapeOf } from "./language-config.ts";
+import { LANGUAGE_FIELDS, layoutOf, shapeOf } from "./language-config.ts";
 
 /**
  * InternLM2 (arXiv:2403.17297; internvl_chat/internvl/model/internlm2/modeling_internlm2.py): LLaMA with its keys and
@@ -103,12 +103,7 @@ export class InternLM2ForCausalLM extends Module implements CausalLanguageModel 
   constructor(cfg: InternLM2Config) {
     super();
     this.shape = shapeOf(cfg);
-    const layout = {
-      heads: cfg.num_attention_heads,
-      groups: cfg.num_key_value_heads,
-      width: this.shape.rope.head_dim,
-    };
-    this.model = new InternLM2Model(cfg, layout);
+    this.model = new InternLM2Model(cfg, layoutOf(cfg));
     this.output = new Linear(cfg.hidden_size, cfg.vocab_size, {
       bias: false,
       ...(cfg.tie_word_embeddings && { weight: this.model.tok_embeddings.weight }),

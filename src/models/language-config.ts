@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { ConfigError } from "../core/errors.ts";
-import type { LanguageModelShape } from "../nn/decoder.ts";
+import type { HeadLayout, LanguageModelShape } from "../nn/decoder.ts";
 import type { RopeConfig } from "../nn/rope.ts";
 
 const factor = z.number().positive();
@@ -74,6 +74,13 @@ export function shapeOf(
   };
   return { vocab_size, hidden_size, num_hidden_layers, num_key_value_heads, rope };
 }
+
+/** The heads of its self-attention. */
+export const layoutOf = (cfg: Parameters<typeof shapeOf>[0]): HeadLayout => ({
+  heads: cfg.num_attention_heads,
+  groups: cfg.num_key_value_heads,
+  width: shapeOf(cfg).rope.head_dim,
+});
 
 type Fields = Readonly<Record<string, unknown>>;
 

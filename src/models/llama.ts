@@ -11,7 +11,7 @@ import {
 import { project } from "../nn/joined.ts";
 import { Linear } from "../nn/layers.ts";
 import { Module } from "../nn/module.ts";
-import { LANGUAGE_FIELDS, shapeOf } from "./language-config.ts";
+import { LANGUAGE_FIELDS, layoutOf, shapeOf } from "./language-config.ts";
 
 /**
  * LLaMA (arXiv:2302.13971, 2307.09288; transformers models/llama): grouped heads, no biases unless the configuration
@@ -51,15 +51,10 @@ class LlamaSelfAttention extends Module implements SelfAttention {
 }
 
 export function createLlama(cfg: LlamaConfig): CausalLM {
-  const shape = shapeOf(cfg);
-  const layout = {
-    heads: cfg.num_attention_heads,
-    groups: cfg.num_key_value_heads,
-    width: shape.rope.head_dim,
-  };
+  const layout = layoutOf(cfg);
   const { hidden_size: D, intermediate_size: M, rms_norm_eps: epsilon, initializer_range: std } = cfg;
   const mlp = () => new GatedMLP(D, M, { std, bias: cfg.mlp_bias });
-  return new CausalLM(shape, {
+  return new CausalLM(shapeOf(cfg), {
     epsilon,
     tied: cfg.tie_word_embeddings,
     layer: () => new DecoderLayer(new LlamaSelfAttention(cfg, layout), mlp(), D, epsilon),

@@ -11,7 +11,7 @@ import {
 import { Linear } from "../nn/layers.ts";
 import { Module } from "../nn/module.ts";
 import { mul, silu, split } from "../ops/index.ts";
-import { LANGUAGE_FIELDS, shapeOf } from "./language-config.ts";
+import { LANGUAGE_FIELDS, layoutOf, shapeOf } from "./language-config.ts";
 
 /** Phi-3 (arXiv:2404.14219; transformers models/phi3): fused projections, LongRoPE ("su"), a sliding window. */
 export const Phi3Config = z.strictObject({
@@ -65,15 +65,12 @@ class Phi3MLP extends Module implements FeedForward {
 }
 
 export function createPhi3(cfg: Phi3Config): CausalLM {
-  const shape = shapeOf(cfg);
   const layout: HeadLayout = {
-    heads: cfg.num_attention_heads,
-    groups: cfg.num_key_value_heads,
-    width: shape.rope.head_dim,
+    ...layoutOf(cfg),
     ...(cfg.sliding_window !== null && { window: cfg.sliding_window }),
   };
   const { hidden_size: D, rms_norm_eps: epsilon } = cfg;
-  return new CausalLM(shape, {
+  return new CausalLM(shapeOf(cfg), {
     epsilon,
     tied: cfg.tie_word_embeddings,
     layer: () => new DecoderLayer(new Phi3SelfAttention(cfg, layout), new Phi3MLP(cfg), D, epsilon),

@@ -11,7 +11,7 @@ import {
 import { project } from "../nn/joined.ts";
 import { Linear } from "../nn/layers.ts";
 import { Module } from "../nn/module.ts";
-import { LANGUAGE_FIELDS, shapeOf } from "./language-config.ts";
+import { LANGUAGE_FIELDS, layoutOf, shapeOf } from "./language-config.ts";
 
 /** Qwen2 and Qwen2.5 (arXiv:2407.10671; transformers models/qwen2): q, k and v have biases, o has none. */
 export const Qwen2Config = z.strictObject({ ...LANGUAGE_FIELDS });
@@ -42,14 +42,9 @@ class Qwen2SelfAttention extends Module implements SelfAttention {
 }
 
 export function createQwen2(cfg: Qwen2Config): CausalLM {
-  const shape = shapeOf(cfg);
-  const layout = {
-    heads: cfg.num_attention_heads,
-    groups: cfg.num_key_value_heads,
-    width: shape.rope.head_dim,
-  };
+  const layout = layoutOf(cfg);
   const { hidden_size: D, intermediate_size: M, rms_norm_eps: epsilon, initializer_range: std } = cfg;
-  return new CausalLM(shape, {
+  return new CausalLM(shapeOf(cfg), {
     epsilon,
     tied: cfg.tie_word_embeddings,
     layer: () =>

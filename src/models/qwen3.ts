@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { Tensor } from "../graph/tensor.ts";
 import {
+  byHead,
   CausalLM,
   type DecoderContext,
   DecoderLayer,
@@ -11,8 +12,7 @@ import {
 import { project } from "../nn/joined.ts";
 import { Linear, RMSNorm } from "../nn/layers.ts";
 import { Module } from "../nn/module.ts";
-import { rearrange } from "../ops/index.ts";
-import { LANGUAGE_FIELDS, shapeOf } from "./language-config.ts";
+import { LANGUAGE_FIELDS, layoutOf, shapeOf } from "./language-config.ts";
 
 /** Fields of Qwen3's attention: heads of a width of their own, all projections with or without biases. */
 export const QWEN3_FIELDS = {
@@ -39,7 +39,7 @@ export class Qwen3SelfAttention extends Module implements SelfAttention {
     super();
     const { hidden_size: D, attention_bias: bias, initializer_range: std, head_dim: width } = cfg;
     const { num_attention_heads: heads, num_key_value_heads: groups } = cfg;
-    this.layout = { heads, groups, width };
+    this.layout = layoutOf(cfg);
     this.q_proj = new Linear(D, heads * width, { bias, std });
     this.k_proj = new Linear(D, groups * width, { bias, std });
     this.v_proj = new Linear(D, groups * width, { bias, std });
@@ -50,10 +50,11 @@ export class Qwen3SelfAttention extends Module implements SelfAttention {
 
   forward(x: Tensor, layer: number, context: DecoderContext): Tensor {
     const { heads, groups } = this.layout;
-    const normed = (norm: RMSNorm, t: Tensor, H: number) =>
-      rearrange(norm.forward(rearrange(t, "B L (H d) -> B L H d", { H })), "B L H d -> B L (H d)");
     const [q, k, v] = project(x, this.q_proj, this.k_proj, this.v_proj);
-    const [nq, nk] = [normed(this.q_norm, q, heads), normed(this.k_norm, k, groups)];
+    const [nq, nk] = [
+      byHead(q, heads, (x) => this.q_norm.forward(x)),
+      byHead(k, groups, (x) => this.k_norm.forward(x)),
+    ];
     return this.o_proj.forward(context.attend(layer, nq, nk, v, this.layout));
   }
 }

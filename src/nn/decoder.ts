@@ -116,7 +116,7 @@ export function overCache({ cache, last, total, cos, sin }: CachedPositions): De
 }
 
 /** Does something to heads side by side [B, L, H·d] as [B, L, H, d]. */
-const byHead = (t: Tensor, H: number, change: (x: Tensor) => Tensor): Tensor =>
+export const byHead = (t: Tensor, H: number, change: (x: Tensor) => Tensor): Tensor =>
   rearrange(change(rearrange(t, "B L (H d) -> B L H d", { H })), "B L H d -> B L (H d)");
 
 /** Rotates heads side by side [B, L, H·d] by their positions, the last of which are `last` [B]. */
@@ -128,9 +128,8 @@ function rotateRows(
   const [B, L] = t.shape as [Dim, Dim];
   const back = sub(range({ n: L }), dimValue({ dim: dimSub(L, 1) }));
   const positions = add(reshape(cast(last, "i64"), [B, 1]), reshape(back, [1, L]));
-  const of = (table: Tensor) => reshape(gather(table, positions), [B, 1, L, table.shape[1]!]);
-  const turned = rotary(rearrange(t, "B L (H d) -> B H L d", { H }), of(cos), of(sin));
-  return rearrange(turned, "B H L d -> B L (H d)");
+  const of = (table: Tensor) => reshape(gather(table, positions), [B, L, 1, table.shape[1]!]);
+  return byHead(t, H, (x) => rotary(x, of(cos), of(sin)));
 }
 
 /** Gated MLP: down(SiLU(gate(x)) ⊙ up(x)). */
