@@ -1,12 +1,19 @@
 import { f32, hostTensor } from "../core/array.ts";
 import { ConfigError } from "../core/errors.ts";
 import { input } from "../graph/tensor.ts";
+import { type Module, modules } from "../nn/module.ts";
+import { Int8Linear } from "../nn/quantized.ts";
 import { emit } from "../onnx/emit.ts";
 import { matmulInt8 } from "../ops/index.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 
 /** Rows, products that are summed and outputs: more than one instruction takes, and no special case of the kernels. */
 const [M, K, N] = [4, 64, 64];
+
+/** {@link checkInt8Products}, where a model has layers that need them. */
+export async function checkInt8Layers(runtime: Runtime, root: Module): Promise<void> {
+  if ([...modules(root)].some(([, module]) => module instanceof Int8Linear)) await checkInt8Products(runtime);
+}
 
 /**
  * Whether this machine multiplies int8 exactly. On x86 without VNNI the sum of two products of 8 bits saturates at 16

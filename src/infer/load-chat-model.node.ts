@@ -8,8 +8,7 @@ import { InternVLChat } from "../models/internvl_chat.ts";
 import { joinProjections } from "../models/join-projections.ts";
 import type { Fields } from "../models/unused-fields.ts";
 import type { CausalLanguageModel } from "../nn/decoder.ts";
-import { type Module, modules } from "../nn/module.ts";
-import { Int8Linear } from "../nn/quantized.ts";
+import type { Module } from "../nn/module.ts";
 import { createRuntime } from "../runtime/ort.node.ts";
 import type { TensorSource } from "../runtime/runtime.ts";
 import { chatTemplate } from "../text/chat-templates.ts";
@@ -26,11 +25,11 @@ import { ggufText } from "../weights/gguf-text.ts";
 import { openCheckpoint } from "../weights/open-checkpoint.node.ts";
 import { AsyncDisposables } from "./async-disposables.ts";
 import type { ChatModel } from "./chat-model.ts";
-import { checkInt8Products } from "./check-int8.ts";
+import { checkInt8Layers } from "./check-int8.ts";
 import { Decoder } from "./decoder.ts";
 import { endOfText } from "./end-of-text.node.ts";
 import { GenerativeModel, type GenerativeParts } from "./generative-model.ts";
-import { openChatModel } from "./open-chat-model.node.ts";
+import { placeChatModel } from "./open-chat-model.node.ts";
 import { PictureEncoder } from "./picture-tokens.ts";
 import { placeWeights } from "./place-weights.ts";
 import { weightsId } from "./weights-id.node.ts";
@@ -80,8 +79,7 @@ export async function loadChatModel(path: string, options: LoadChatOptions = {})
   const stack = new AsyncDisposables();
   try {
     const runtime = stack.own(await createRuntime(threads ? { threads } : {}));
-    if ([...modules(root)].some(([, module]) => module instanceof Int8Linear))
-      await checkInt8Products(runtime);
+    await checkInt8Layers(runtime, root);
     const set = stack.own(await runtime.weights(weights));
     const decoder = stack.own(await Decoder.create(runtime, language, set));
     const encoder = chat && stack.own(await PictureEncoder.create(runtime, chat, set));
@@ -120,7 +118,8 @@ const tilingOf = ({ cfg, imageSize }: InternVLChat) => ({
 
 async function findFolder(path: string, precision: Precision | undefined): Promise<Found> {
   const folder = (await stat(path)).isDirectory() ? path : dirname(path);
-  const { config, checkpoint } = await openCheckpoint(path);
+  const files = await openCheckpoint(path);
+  const { config, checkpoint } = files;
   const where = `${path}: config.json`;
   if (config === undefined)
     throw new ConfigError(`${where}: not found beside the weights; put the model's into the folder`);
@@ -132,7 +131,7 @@ async function findFolder(path: string, precision: Precision | undefined): Promi
     const prompting = { ...native(tokenizer, await folderTemplate(folder), folder), stopIds };
     return { root: language, language, chat: undefined, checkpoint, weights, tokenizer, prompting };
   }
-  const opened = await openChatModel(path, { precision });
+  const opened = await placeChatModel(path, files, { precision });
   const { model: chat, weights } = opened;
   const prompting =
     opened.config.format === "hf"
@@ -170,7 +169,8 @@ async function findGguf(
   const { chat: cfg, language: family } = readChatConfig(config, path);
   const language = family.create({ tied: false });
   const chat = new InternVLChat(
-    { ...cfg, dynamic_image_size: true, use_thumbnail: true, max_dynamic_patch: cfg.max_dynamic_patch },
+    // The files say nothing of either; the published chat models since 1.5 have both.
+    { ...cfg, dynamic_image_size: true, use_thumbnail: true },
     language,
   );
   const weights = await placeWeights(chat, checkpoint, { precision });

@@ -2,15 +2,14 @@ import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { z } from "zod";
 import { toF32 } from "../core/array.ts";
-import { CheckpointError, ConfigError, UsageError } from "../core/errors.ts";
+import { CheckpointError, ConfigError } from "../core/errors.ts";
 import { type Precision, QUANTIZED_PRECISIONS } from "../core/precisions.ts";
 import { InternVLC, InternVLConfig } from "../models/internvl_c.ts";
 import { joinProjections } from "../models/join-projections.ts";
 import { publishedModel } from "../models/names.ts";
-import { applyPrecision, quantizeTree } from "../models/precision.ts";
+import { applyPrecision, restoreTree } from "../models/precision.ts";
 import { withoutUnused } from "../models/unused-fields.ts";
-import { modules, parameters } from "../nn/module.ts";
-import { Int8Linear } from "../nn/quantized.ts";
+import { parameters } from "../nn/module.ts";
 import { createRuntime } from "../runtime/ort.node.ts";
 import type { Runtime, TensorSource } from "../runtime/runtime.ts";
 import { openTokenizer } from "../text/tokenizer.node.ts";
@@ -18,7 +17,7 @@ import { WITHOUT_QLLAMA } from "../weights/internvl-c-keys.ts";
 import { loadCheckpoint } from "../weights/load-checkpoint.ts";
 import { type OpenedCheckpoint, openCheckpoint } from "../weights/open-checkpoint.node.ts";
 import { AsyncDisposables } from "./async-disposables.ts";
-import { checkInt8Products } from "./check-int8.ts";
+import { checkInt8Layers } from "./check-int8.ts";
 import { createContrastiveEmbedder } from "./contrastive-embedder.ts";
 import type { Embedder } from "./embedder.ts";
 
@@ -60,13 +59,7 @@ export async function openModel(path: string, options: LoadOptions = {}): Promis
   if (options.imageSize) cfg.force_image_size = options.imageSize;
   const model = new InternVLC(cfg);
   const stored = Extra.parse(opened.config ?? {}).precision;
-  if (stored) {
-    if (options.precision !== undefined && ![stored, "f32"].includes(options.precision))
-      throw new UsageError(
-        `${path}: its weights are stored as ${stored} and cannot become ${options.precision}; leave the precision out`,
-      );
-    quantizeTree(model, stored);
-  }
+  if (stored) restoreTree(model, stored, options.precision, path);
   // Shapes only: a weight keeps the dtype of the file and is cast, if at all, where the graph uses it.
   const shapes = new Map([...parameters(model)].map(([key, { shape }]) => [key, { shape }]));
   const loaded = await loadCheckpoint(shapes, opened.checkpoint, {
@@ -115,8 +108,7 @@ export async function loadEmbedder(path: string, options: LoadOptions = {}): Pro
     const runtime: Runtime = stack.own(
       await createRuntime(options.threads ? { threads: options.threads } : {}),
     );
-    if ([...modules(model)].some(([, module]) => module instanceof Int8Linear))
-      await checkInt8Products(runtime);
+    await checkInt8Layers(runtime, model);
     const joined = joinProjections(model, weights, (source) => opened.checkpoint.read(source));
     const set = stack.own(await runtime.weights(joined));
     const embedder = stack.own(

@@ -27,7 +27,15 @@ export async function openChatModel(
   path: string,
   options: { readonly precision?: Precision | undefined } = {},
 ): Promise<OpenedChatModel> {
-  const opened = await openCheckpoint(path);
+  return placeChatModel(path, await openCheckpoint(path), options);
+}
+
+/** As {@link openChatModel}, of files that are open. */
+export async function placeChatModel(
+  path: string,
+  opened: OpenedCheckpoint,
+  options: { readonly precision?: Precision | undefined } = {},
+): Promise<OpenedChatModel> {
   if (opened.config === undefined)
     throw new CheckpointError(`${path}: no config.json beside the weights; put the model's into the folder`);
   const config = readChatConfig(opened.config, `${path}: config.json`);

@@ -1,8 +1,7 @@
 import type { HostTensor } from "../core/array.ts";
-import { UsageError } from "../core/errors.ts";
 import type { Precision, QuantizedPrecision } from "../core/precisions.ts";
 import { keepBlocks } from "../models/keep-blocks.ts";
-import { applyPrecision, quantizeTree } from "../models/precision.ts";
+import { applyPrecision, restoreTree } from "../models/precision.ts";
 import { type Module, parameters } from "../nn/module.ts";
 import type { TensorSource } from "../runtime/runtime.ts";
 import type { Checkpoint } from "../weights/checkpoint.ts";
@@ -31,13 +30,7 @@ export async function placeWeights(
   } = {},
 ): Promise<Map<string, TensorSource>> {
   const { keys, precision, stored, resize } = options;
-  if (stored !== undefined) {
-    if (precision !== undefined && ![stored, "f32"].includes(precision))
-      throw new UsageError(
-        `${checkpoint.name}: its weights are stored as ${stored} and cannot become ${precision}; leave the precision out`,
-      );
-    quantizeTree(root, stored);
-  }
+  if (stored !== undefined) restoreTree(root, stored, precision, checkpoint.name);
   const shapes = new Map([...parameters(root)].map(([key, { shape }]) => [key, { shape }]));
   const head = [...shapes.keys()].find((key) => HEAD.test(key));
   const held = new Set(

@@ -1,5 +1,5 @@
 import { type HostTensor, toF32 } from "../core/array.ts";
-import { ConfigError } from "../core/errors.ts";
+import { ConfigError, UsageError } from "../core/errors.ts";
 import { isQuantizedPrecision, type Precision, type QuantizedPrecision } from "../core/precisions.ts";
 import { Linear } from "../nn/layers.ts";
 import { type Module, modules, parameters } from "../nn/module.ts";
@@ -51,7 +51,24 @@ export function applyPrecision(
   return out;
 }
 
-/** Gives a model the tree that a quantised precision makes: for checkpoints that were written so. */
+/**
+ * Gives a model the tree of a checkpoint that was written quantised. Throws a UsageError when another precision is asked
+ * for: `where` begins the message.
+ */
+export function restoreTree(
+  model: Module,
+  stored: QuantizedPrecision,
+  asked: Precision | undefined,
+  where: string,
+): void {
+  if (asked !== undefined && ![stored, "f32"].includes(asked))
+    throw new UsageError(
+      `${where}: its weights are stored as ${stored} and cannot become ${asked}; leave the precision out`,
+    );
+  quantizeTree(model, stored);
+}
+
+/** Gives a model the tree that a quantised precision makes. */
 export function quantizeTree(model: Module, precision: QuantizedPrecision): void {
   const make = (linear: Linear) =>
     precision === "w8a8" ? new Int8Linear(linear) : new QuantizedLinear(linear, QUANTIZATION[precision]);
