@@ -9,6 +9,7 @@ import { generate, searchBeams } from "../infer/generate.ts";
 import { type OpenedChatModel, openChatModel } from "../infer/open-chat-model.node.ts";
 import { createSampler } from "../infer/sampling.ts";
 import { SamplingOptions } from "../infer/sampling-options.ts";
+import { sequenceOf } from "../infer/sequence.ts";
 import { TokenHistory } from "../infer/token-history.ts";
 import { embedPrompt } from "../models/embed-prompt.ts";
 import { wholeSequence } from "../nn/decoder.ts";
@@ -200,7 +201,7 @@ async function runGeneration(
       const sampler = createSampler(SamplingOptions.parse({ temperature: 0, repetition_penalty }));
       const history = new TokenHistory(seen);
       const settings = { sampler, history, maxNewTokens: NEW_TOKENS, stopIds, ...aborted };
-      for await (const { id } of generate(decoder, cache, prompt, settings)) made.push(id);
+      for await (const { id } of generate(sequenceOf(decoder, cache), prompt, settings)) made.push(id);
     }
     computed.set(name, { actual: i64([1, made.length], made), tolerance: 0 });
   }

@@ -70,7 +70,7 @@ export class BoundStep implements Disposable {
     );
     this.#owned.total.write(hostTensor("i32", [], Int32Array.of(total)));
     await this.#binding.run(options);
-    cache.extend(lengths, turned);
+    cache.extend(length, turned);
     return (await this.#owned.logits.read()) as HostTensor<"f32">;
   }
 

@@ -66,6 +66,8 @@ export interface ChatModel extends AsyncDisposable {
   readonly id: string;
   /** Tokens that a conversation and its answer may have together. */
   readonly contextLength: number;
+  /** Answers that are made at the same time; further ones wait for their turn. */
+  readonly concurrency: number;
   /**
    * The answer to a conversation, as it grows. Leaving the loop or aborting stops it within a token. Throws UsageError
    * for a conversation or options that are not possible, one that is too long among them.

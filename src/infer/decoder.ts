@@ -21,7 +21,6 @@ export class Decoder implements AsyncDisposable {
   readonly shape: LanguageModelShape;
   readonly #noTokens: Value;
   #reorder: Promise<Session> | undefined;
-  readonly #running = new Set<Promise<unknown>>();
 
   private constructor(
     readonly runtime: Runtime,
@@ -44,7 +43,7 @@ export class Decoder implements AsyncDisposable {
 
   /** An empty cache for so many sequences of at most `capacity` positions. */
   cache(rows: number, capacity: number): KvCache {
-    return new KvCache(this.runtime, this.shape, rows, capacity);
+    return KvCache.create(this.runtime, this.shape, rows, capacity);
   }
 
   /**
@@ -52,21 +51,6 @@ export class Decoder implements AsyncDisposable {
    * when the step does not fit the cache.
    */
   async run(cache: KvCache, step: DecoderStep, options: RunOptions = {}): Promise<HostTensor<"f32">> {
-    const running = this.#run(cache, step, options);
-    this.#running.add(running);
-    try {
-      return await running;
-    } finally {
-      this.#running.delete(running);
-    }
-  }
-
-  /** Waits until nothing runs, however it ends: caches may be disposed of then. */
-  async settled(): Promise<void> {
-    await Promise.allSettled(this.#running);
-  }
-
-  async #run(cache: KvCache, step: DecoderStep, options: RunOptions): Promise<HostTensor<"f32">> {
     const [B, L] = [step.ids.length, step.ids[0]?.length ?? 0];
     if (B !== cache.rows || L === 0 || step.ids.some((row) => row.length !== L))
       throw new ShapeError(

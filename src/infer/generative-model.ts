@@ -15,7 +15,9 @@ import type { Tokenizer } from "../text/tokenizer.ts";
 import type { RgbImage } from "../vision/image.ts";
 import { limitTiles } from "../vision/tile-budget.ts";
 import type { Tiling } from "../vision/tiling.ts";
+import { Batch } from "./batch.ts";
 import type { GrammarSymbol } from "./byte-grammar.ts";
+import type { PositionKey } from "./cache-rows.ts";
 import type {
   ChatChunk,
   ChatMessages,
@@ -29,7 +31,6 @@ import { generate } from "./generate.ts";
 import { JsonConstraint } from "./json-constraint.ts";
 import { jsonObjectGrammar, jsonSchemaGrammar } from "./json-schema.ts";
 import type { PictureEncoder, PictureTokens } from "./picture-tokens.ts";
-import { type PositionKey, PrefixCaches } from "./prefix-caches.ts";
 import { type ChosenToken, createSampler, type TokenLogprob } from "./sampling.ts";
 import { parseSamplingOptions, type SamplingOptions } from "./sampling-options.ts";
 import { TokenHistory } from "./token-history.ts";
@@ -58,8 +59,8 @@ export interface GenerativeParts {
     readonly tiling: Tiling;
     tile(image: RgbImage, tiling: Tiling): Promise<readonly RgbImage[]>;
   };
-  /** Conversations whose computed beginnings are kept; default 2. */
-  readonly conversations?: number;
+  /** Answers that are made at the same time, and conversations whose computed beginnings are kept. */
+  readonly batch: number;
 }
 
 interface Settings {
@@ -92,7 +93,8 @@ const KEPT_TOKENS: ReadonlySet<string> = new Set([
 export class GenerativeModel implements ChatModel {
   readonly id: string;
   readonly contextLength: number;
-  readonly #caches: PrefixCaches;
+  readonly concurrency: number;
+  readonly #batch: Batch;
   readonly #stopIds: ReadonlySet<number>;
   /** Stop spellings that are several tokens. */
   readonly #stopTexts: readonly string[];
@@ -101,13 +103,14 @@ export class GenerativeModel implements ChatModel {
   /** Ends what is still answered when the model is released. */
   readonly #closing = new AbortController();
   /** The vocabulary's bytes, made for the first constrained answer. */
-  #trie: TokenTrie | undefined;
+  #trie: Promise<TokenTrie> | undefined;
 
   constructor(readonly parts: GenerativeParts) {
     const { tokenizer, stop, stopIds, decoder, contextLength } = parts;
     this.id = parts.id;
     this.contextLength = contextLength;
-    this.#caches = new PrefixCaches(decoder, contextLength, parts.conversations ?? 2);
+    this.concurrency = parts.batch;
+    this.#batch = new Batch(decoder, parts.batch, contextLength);
     this.#stopIds = new Set([...stop.flatMap((text) => tokenizer.idOf(text) ?? []), ...stopIds]);
     this.#stopTexts = stop.filter((text) => tokenizer.idOf(text) === undefined);
     if (tokenizer.vocabSize < decoder.shape.vocab_size) {
@@ -164,12 +167,10 @@ export class GenerativeModel implements ChatModel {
   }
 
   /** Follows one constrained text: the mask of what may come next, and the token that came. */
-  #constrain(grammar: GrammarSymbol): { allowed(): Uint32Array; advance(id: number): void } {
+  async #constrain(grammar: GrammarSymbol): Promise<{ allowed(): Uint32Array; advance(id: number): void }> {
     const { tokenizer, decoder } = this.parts;
-    this.#trie ??= new TokenTrie(
-      Array.from({ length: decoder.shape.vocab_size }, (_, id) => tokenizer.bytesOf(id)),
-    );
-    const constraint = new JsonConstraint(grammar, this.#trie, this.#stopIds);
+    this.#trie ??= TokenTrie.build(decoder.shape.vocab_size, (id) => tokenizer.bytesOf(id));
+    const constraint = new JsonConstraint(grammar, await this.#trie, this.#stopIds);
     let state = constraint.start;
     return {
       allowed: () => constraint.allowed(state),
@@ -246,7 +247,7 @@ export class GenerativeModel implements ChatModel {
     return { ids, keys, images: { tokens: f32([places.length, width], data), rows } };
   }
 
-  /** One answer after the other, and what they took. */
+  /** All answers, and what they took. */
   async *#answers(
     prompt: ReadyPrompt,
     settings: Settings,
@@ -266,15 +267,15 @@ export class GenerativeModel implements ChatModel {
         `${this.id}: the conversation takes ${prompt.ids.length} tokens, the context holds ${this.contextLength} with the answer; shorten it, or send fewer pictures or tiles`,
       );
     const usage = { promptTokens: prompt.ids.length, cachedTokens: 0, completionTokens: 0 };
-    for (let index = 0; index < n; index++) {
-      const answer = this.#answer(prompt, settings, options, index, splitter());
-      for await (const chunk of answer) {
-        usage.completionTokens += chunk.tokens.length;
-        if (chunk.cachedTokens !== undefined && index === 0) usage.cachedTokens = chunk.cachedTokens;
-        const { cachedTokens: _, ...rest } = chunk;
-        const isLast = index === n - 1 && chunk.finishReason !== undefined;
-        yield isLast ? { ...rest, usage } : rest;
-      }
+    const answers = Array.from({ length: n }, (_, i) =>
+      this.#answer(prompt, settings, options, i, splitter()),
+    );
+    let open = n;
+    for await (const { cachedTokens, ...chunk } of inTurn(answers)) {
+      usage.completionTokens += chunk.tokens.length;
+      if (cachedTokens !== undefined && chunk.index === 0) usage.cachedTokens = cachedTokens;
+      if (chunk.finishReason !== undefined) open--;
+      yield open === 0 ? { ...chunk, usage } : chunk;
     }
   }
 
@@ -285,18 +286,18 @@ export class GenerativeModel implements ChatModel {
     index: number,
     splitter: ReplySplitter,
   ): AsyncGenerator<ChatChunk & { readonly cachedTokens?: number }> {
-    const { tokenizer, decoder, penalizesPrompt } = this.parts;
-    const constrained = grammar && this.#constrain(grammar);
+    const { tokenizer, penalizesPrompt } = this.parts;
+    const constrained = grammar && (await this.#constrain(grammar));
     const allowed = constrained?.allowed ?? (this.#known && (() => this.#known!));
-    signal?.throwIfAborted();
-    const { cache, length, giveBack } = this.#caches.borrow(keys);
+    const sequence = await this.#batch.join(keys, signal ? { signal } : {});
+    const { known } = sequence;
     const made: number[] = [];
     try {
       const prompt = {
-        ids: ids.slice(length),
-        ...(images && { images: { tokens: images.tokens, rows: images.rows.slice(length) } }),
+        ids: ids.slice(known),
+        ...(images && { images: { tokens: images.tokens, rows: images.rows.slice(known) } }),
       };
-      const tokens = generate(decoder, cache, prompt, {
+      const tokens = generate(sequence, prompt, {
         sampler: createSampler(sampling, index),
         history: new TokenHistory(penalizesPrompt ? ids : []),
         maxNewTokens: Math.min(maxTokens ?? Number.POSITIVE_INFINITY, this.contextLength - ids.length),
@@ -313,7 +314,7 @@ export class GenerativeModel implements ChatModel {
         const isEnd = this.#stopIds.has(token.id);
         const settled = stops.push(isEnd ? text.end() : text.push(token.id));
         const { thinking, answer } = splitter.push(settled.text);
-        const cached = made.length === 1 ? { cachedTokens: length } : {};
+        const cached = made.length === 1 ? { cachedTokens: known } : {};
         yield { index, text: answer, thinking, tokens: [this.#detail(token)], ...cached };
         if (isEnd || settled.stop !== undefined) {
           finishReason = "stop";
@@ -330,7 +331,7 @@ export class GenerativeModel implements ChatModel {
         finishReason,
       };
     } finally {
-      giveBack([...keys, ...made]);
+      sequence.leave([...keys, ...made]);
     }
   }
 
@@ -345,8 +346,27 @@ export class GenerativeModel implements ChatModel {
   /** Ends the answers that are still being made, with an error in each, and lets go of their caches. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(new UsageError(`${this.id}: it was released; load it again`));
-    await this.parts.decoder.settled();
-    this.#caches[Symbol.dispose]();
+    await this.#batch[Symbol.asyncDispose]();
+  }
+}
+
+/** Things as they come: the first of the first stream, which does what all need, and then of all streams at once. */
+async function* inTurn<T>(streams: readonly AsyncGenerator<T>[]): AsyncGenerator<T> {
+  const step = async (stream: AsyncGenerator<T>) => ({ stream, result: await stream.next() });
+  const [first, ...others] = streams;
+  const coming = new Map([[first!, step(first!)]]);
+  let waiting = others;
+  try {
+    while (coming.size > 0) {
+      const { stream, result } = await Promise.race(coming.values());
+      coming.delete(stream);
+      if (!result.done) yield result.value;
+      if (!result.done) coming.set(stream, step(stream));
+      for (const other of waiting) coming.set(other, step(other));
+      waiting = [];
+    }
+  } finally {
+    await Promise.allSettled(streams.map((stream) => stream.return(undefined)));
   }
 }
 

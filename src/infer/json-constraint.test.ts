@@ -79,7 +79,7 @@ const VOCABULARY: (Uint8Array | undefined)[] = [
   new TextEncoder().encode("</s>"), // 300: the end, whatever its bytes
   ...PIECES.slice(36).map((piece) => new TextEncoder().encode(piece)),
 ];
-const trie = new TokenTrie(VOCABULARY);
+const trie = await TokenTrie.build(VOCABULARY.length, (id) => VOCABULARY[id]);
 const has = (mask: Uint32Array, id: number) => ((mask[id >> 5]! >>> (id & 31)) & 1) === 1;
 const idsOf = (mask: Uint32Array) => VOCABULARY.flatMap((_, id) => (has(mask, id) ? [id] : []));
 const byte = (c: string) => c.charCodeAt(0);
@@ -215,9 +215,24 @@ describe("JsonConstraint", () => {
     );
   });
 
-  test("a vocabulary without the bytes to go on allows nothing", () => {
-    const letters = new TokenTrie([new TextEncoder().encode("a"), undefined]);
+  test("a vocabulary without the bytes to go on allows nothing", async () => {
+    const a = new TextEncoder().encode("a");
+    const letters = await TokenTrie.build(2, (id) => (id === 0 ? a : undefined));
     const constraint = new JsonConstraint(jsonObjectGrammar, letters, [1]);
     expect([...constraint.allowed(constraint.start)]).toEqual([0]);
   });
+});
+
+test("a vocabulary is read in pieces, between which other work has its turn", async () => {
+  const tokens = Array.from({ length: 40_000 }, (_, i) => new TextEncoder().encode(`t${i.toString(7)}`));
+  let pauses = 0;
+  const built = await TokenTrie.build(
+    tokens.length,
+    (id) => tokens[id],
+    async () => {
+      pauses++;
+    },
+  );
+  expect(pauses).toBeGreaterThan(8);
+  expect(built.bytesOf(39_999)).toBe(tokens[39_999]);
 });

@@ -7,34 +7,66 @@ import type { Runtime, Value } from "../runtime/runtime.ts";
 import type { BoundStep } from "./bound-step.ts";
 import { cacheNames } from "./decoder-graph.ts";
 
+/** What a row of a cache holds. */
+interface Row {
+  /** Positions held. */
+  length: number;
+  /** By which angles each was turned, as {@link rotaryStretch} numbers them. */
+  stretches: number[];
+}
+
+/** Bytes that a position of one sequence takes in a cache: keys and values of every layer, f32. */
+export function positionBytes({ num_hidden_layers, num_key_value_heads, rope }: LanguageModelShape): number {
+  return 2 * 4 * num_hidden_layers * num_key_value_heads * cachedWidth(rope.head_dim);
+}
+
 /**
  * Keys and values of the positions that a decoder has seen, for `rows` sequences with room for `capacity` positions
- * each, in the runtime's memory: 8 · layers · groups · width bytes a position and row. Dispose of it after the runs.
+ * each, in the runtime's memory: {@link positionBytes} a position and row. Dispose of it after the runs.
  */
 export class KvCache implements Disposable {
-  /** By the graph's input name: [rows, G, capacity, d]. */
-  readonly values: ReadonlyMap<string, Value>;
-  /** Positions held, by row. */
-  readonly lengths: number[];
   /** What a decoder has bound for its next step of one position; disposed of with the cache. */
   next: BoundStep | undefined;
-  readonly #runtime: Runtime;
-  #angles: { readonly stretch: number; readonly cos: Value; readonly sin: Value } | undefined;
-  /** By which angles each position was turned, as {@link rotaryStretch} numbers them. */
-  #stretches: number[] = [];
+  readonly #rows: readonly Row[];
+  readonly #angles: Angles;
 
-  constructor(
-    runtime: Runtime,
+  private constructor(
     readonly shape: LanguageModelShape,
-    readonly rows: number,
     readonly capacity: number,
+    /** By the graph's input name: [rows, G, capacity, d]. */
+    readonly values: ReadonlyMap<string, Value>,
+    rows: readonly Row[],
+    angles: Angles,
+    /** The cache that this one is some rows of. */
+    readonly whole?: KvCache,
   ) {
+    this.#rows = rows;
+    this.#angles = angles;
+  }
+
+  static create(runtime: Runtime, shape: LanguageModelShape, rows: number, capacity: number): KvCache {
     const { num_hidden_layers, num_key_value_heads, rope } = shape;
     const size = [rows, num_key_value_heads, capacity, cachedWidth(rope.head_dim)];
     const names = Array.from({ length: num_hidden_layers }, (_, i) => cacheNames(i)).flat();
-    this.#runtime = runtime;
-    this.values = new Map(names.map((name) => [name, runtime.empty("f32", size)]));
-    this.lengths = new Array<number>(rows).fill(0);
+    const values = new Map(names.map((name) => [name, runtime.empty("f32", size)]));
+    const held = Array.from({ length: rows }, (): Row => ({ length: 0, stretches: [] }));
+    return new KvCache(shape, capacity, values, held, new Angles(runtime, shape, capacity));
+  }
+
+  /** Some rows in a row, over the same memory: what is done to them is done to this cache. Dispose of it before this one. */
+  part(start: number, count: number): KvCache {
+    const values = new Map([...this.values].map(([name, value]) => [name, value.rows(start, count)]));
+    const rows = this.#rows.slice(start, start + count);
+    return new KvCache(this.shape, this.capacity, values, rows, this.#angles, this.whole ?? this);
+  }
+
+  get rows(): number {
+    return this.#rows.length;
+  }
+
+  /** Positions held, by row. */
+  get lengths(): readonly number[] {
+    return this.#rows.map((row) => row.length);
   }
 
   /** Longest of the rows. */
@@ -42,55 +74,109 @@ export class KvCache implements Disposable {
     return Math.max(...this.lengths);
   }
 
-  /** Forgets what comes after the first `length` positions. */
-  truncate(length: number): void {
-    for (const [i, held] of this.lengths.entries()) this.lengths[i] = Math.min(held, length);
-    this.#stretches.length = this.length;
+  /** Forgets what comes after the first `length` positions of a row, or of each. */
+  truncate(length: number, row?: number): void {
+    for (const held of row === undefined ? this.#rows : [this.#rows[row]!]) {
+      held.length = Math.min(held.length, length);
+      held.stretches.length = held.length;
+    }
   }
 
-  /** Notes that the rows hold so many positions now, of which the new ones were turned as in a sequence of `total`. */
-  extend(lengths: readonly number[], total: number): void {
+  /** Notes that `more` positions were added to each row, turned as in a sequence of `total`. */
+  extend(more: number, total: number): void {
     const stretch = rotaryStretch(this.shape.rope, total);
-    for (const [i, length] of lengths.entries()) this.lengths[i] = length;
-    while (this.#stretches.length < this.length) this.#stretches.push(stretch);
+    for (const row of this.#rows) {
+      row.length += more;
+      while (row.stretches.length < row.length) row.stretches.push(stretch);
+    }
   }
 
   /** Notes that row i is row parents[i] of another cache now. */
   copied(from: KvCache, parents: readonly number[]): void {
-    for (const [i, parent] of parents.entries()) this.lengths[i] = from.lengths[parent]!;
-    this.#stretches = from.#stretches.slice(0, this.length);
+    for (const [i, parent] of parents.entries()) this.#take(i, from.#rows[parent]!);
   }
 
-  /** How many of the first positions were turned as they would be in a prompt of `total`. */
-  turnedFor(total: number): number {
+  #take(row: number, { length, stretches }: Row): void {
+    Object.assign(this.#rows[row]!, { length, stretches: stretches.slice(0, length) });
+  }
+
+  /** Makes row `to` hold the first `length` positions of row `from`. */
+  copyRow(from: number, to: number, length: number): void {
+    this.#eachHead(from, to, (value, a, b, width) => value.copy(a, b, length * width));
+    this.#take(to, { ...this.#rows[from]!, length });
+  }
+
+  /** Exchanges what two rows hold. */
+  swapRows(a: number, b: number): void {
+    const [one, other] = [this.#rows[a]!, this.#rows[b]!];
+    const length = Math.max(one.length, other.length);
+    this.#eachHead(a, b, (value, x, y, width) => value.swap(x, y, length * width));
+    const held = { ...one };
+    Object.assign(one, other);
+    Object.assign(other, held);
+  }
+
+  /** Where the heads of two rows begin in each value. */
+  #eachHead(a: number, b: number, act: (value: Value, x: number, y: number, width: number) => void): void {
+    for (const value of this.values.values()) {
+      const [, groups, capacity, width] = value.shape as [number, number, number, number];
+      const start = (row: number, group: number) => (row * groups + group) * capacity * width;
+      for (let g = 0; g < groups; g++) act(value, start(a, g), start(b, g), width);
+    }
+  }
+
+  /** How many of a row's first positions were turned as they would be in a prompt of `total`. */
+  turnedFor(row: number, total: number): number {
     const stretch = rotaryStretch(this.shape.rope, total);
-    const other = this.#stretches.findIndex((s) => s !== stretch);
-    return other < 0 ? this.length : other;
+    const { length, stretches } = this.#rows[row]!;
+    const other = stretches.findIndex((s) => s !== stretch);
+    return other < 0 ? length : other;
   }
 
   /** Angles for all positions, as they are for sequences of `total` positions: some models change them as they grow. */
   angles(total: number): { readonly cos: Value; readonly sin: Value } {
-    if (total > this.capacity)
-      throw new ShapeError(`KvCache: ${total} positions do not fit its capacity of ${this.capacity}`);
-    const { rope } = this.shape;
-    const stretch = rotaryStretch(rope, total);
-    if (this.#angles?.stretch === stretch) return this.#angles;
-    const table = rotaryTable(rope, this.capacity, total);
-    const [cos, sin] = [this.#runtime.value(table.cos), this.#runtime.value(table.sin)];
-    this.#release();
-    this.#angles = { stretch, cos, sin };
-    return this.#angles;
+    this.checkFits(total);
+    return this.#angles.for(total);
   }
 
-  #release(): void {
-    this.#angles?.cos[Symbol.dispose]();
-    this.#angles?.sin[Symbol.dispose]();
+  /** Throws a ShapeError where a row has no room for `length` positions. */
+  checkFits(length: number): void {
+    if (length > this.capacity)
+      throw new ShapeError(`KvCache: ${length} positions do not fit its capacity of ${this.capacity}`);
   }
 
   [Symbol.dispose](): void {
     this.next?.[Symbol.dispose]();
     for (const value of this.values.values()) value[Symbol.dispose]();
-    this.#release();
+    if (!this.whole) this.#angles[Symbol.dispose]();
+  }
+}
+
+/** The angles that a cache's rows were turned by last. */
+class Angles implements Disposable {
+  #held: { readonly stretch: number; readonly cos: Value; readonly sin: Value } | undefined;
+
+  constructor(
+    readonly runtime: Runtime,
+    readonly shape: LanguageModelShape,
+    readonly capacity: number,
+  ) {}
+
+  for(total: number): { readonly cos: Value; readonly sin: Value } {
+    const { rope } = this.shape;
+    const stretch = rotaryStretch(rope, total);
+    if (this.#held?.stretch === stretch) return this.#held;
+    const table = rotaryTable(rope, this.capacity, total);
+    const [cos, sin] = [this.runtime.value(table.cos), this.runtime.value(table.sin)];
+    this[Symbol.dispose]();
+    this.#held = { stretch, cos, sin };
+    return this.#held;
+  }
+
+  [Symbol.dispose](): void {
+    this.#held?.cos[Symbol.dispose]();
+    this.#held?.sin[Symbol.dispose]();
+    this.#held = undefined;
   }
 }
 

@@ -1,4 +1,5 @@
 import { readFile, stat } from "node:fs/promises";
+import { freemem } from "node:os";
 import { dirname, join } from "node:path";
 import { z } from "zod";
 import { ConfigError, UsageError } from "../core/errors.ts";
@@ -29,6 +30,7 @@ import { checkInt8Layers } from "./check-int8.ts";
 import { Decoder } from "./decoder.ts";
 import { endOfText } from "./end-of-text.node.ts";
 import { GenerativeModel, type GenerativeParts } from "./generative-model.ts";
+import { positionBytes } from "./kv-cache.ts";
 import { placeChatModel } from "./open-chat-model.node.ts";
 import { PictureEncoder } from "./picture-tokens.ts";
 import { placeWeights } from "./place-weights.ts";
@@ -41,11 +43,17 @@ export interface LoadChatOptions {
   readonly precision?: Precision;
   /** Most tokens of a conversation with its answer; default 8192, or less where the model has less. */
   readonly context?: number;
+  /**
+   * Most answers that are made at the same time, by continuous batching; as many conversations are remembered. Default 4;
+   * fewer where half of the free memory would not hold so many full contexts.
+   */
+  readonly batch?: number;
   /** The vision part (mmproj) of a GGUF model. */
   readonly mmproj?: string;
 }
 
 const CONTEXT = 8192;
+const BATCH = 4;
 
 /** A model as it was found in files: its tree, its weights, and how it is talked to. */
 interface Found {
@@ -64,9 +72,13 @@ interface Found {
  * ConfigError or UsageError with everything that does not fit.
  */
 export async function loadChatModel(path: string, options: LoadChatOptions = {}): Promise<ChatModel> {
-  const { context = CONTEXT, threads, precision, mmproj } = options;
-  if (!(Number.isSafeInteger(context) && context >= 2))
-    throw new UsageError(`loadChatModel: context is ${context}; give a whole number of at least 2`);
+  const { context = CONTEXT, batch = BATCH, threads, precision, mmproj } = options;
+  for (const [name, value, least] of [
+    ["context", context, 2],
+    ["batch", batch, 1],
+  ] as const)
+    if (!(Number.isSafeInteger(value) && value >= least))
+      throw new UsageError(`loadChatModel: ${name} is ${value}; give a whole number of at least ${least}`);
   const isGguf = path.endsWith(".gguf");
   if (mmproj !== undefined && !isGguf)
     throw new UsageError(
@@ -83,12 +95,14 @@ export async function loadChatModel(path: string, options: LoadChatOptions = {})
     const set = stack.own(await runtime.weights(weights));
     const decoder = stack.own(await Decoder.create(runtime, language, set));
     const encoder = chat && stack.own(await PictureEncoder.create(runtime, chat, set));
+    const contextLength = Math.min(context, language.shape.rope.max_position_embeddings);
     const model = stack.own(
       new GenerativeModel({
         id,
         tokenizer,
         decoder,
-        contextLength: Math.min(context, language.shape.rope.max_position_embeddings),
+        contextLength,
+        batch: fittingBatch(batch, contextLength * positionBytes(language.shape)),
         ...prompting,
         ...(encoder && { pictures: { encoder, tiling: tilingOf(chat), tile: tileImage } }),
       }),
@@ -96,6 +110,7 @@ export async function loadChatModel(path: string, options: LoadChatOptions = {})
     return {
       id: model.id,
       contextLength: model.contextLength,
+      concurrency: model.concurrency,
       chat: (messages, options) => model.chat(messages, options),
       complete: (prompt, options) => model.complete(prompt, options),
       [Symbol.asyncDispose]: () => stack.dispose(),
@@ -105,6 +120,13 @@ export async function loadChatModel(path: string, options: LoadChatOptions = {})
     await stack.dispose().catch(() => {});
     throw error;
   }
+}
+
+/** As many contexts of so many bytes as half of the free memory holds, but at most `batch` and at least one. */
+function fittingBatch(batch: number, contextBytes: number): number {
+  // Where a container has a limit, what is free of that.
+  const free = process.availableMemory?.() ?? freemem();
+  return Math.max(1, Math.min(batch, Math.floor(free / 2 / contextBytes)));
 }
 
 const tilingOf = ({ cfg, imageSize }: InternVLChat) => ({

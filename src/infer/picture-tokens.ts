@@ -4,6 +4,7 @@ import type { InternVLChat } from "../models/internvl_chat.ts";
 import { normalizePixels } from "../models/pixels.ts";
 import { emit } from "../onnx/emit.ts";
 import { fuse } from "../onnx/fuse.ts";
+import { Gate } from "../runtime/gate.ts";
 import type { Runtime, Session, WeightSet } from "../runtime/runtime.ts";
 import type { RgbImage } from "../vision/image.ts";
 import { packU8 } from "../vision/normalize.ts";
@@ -28,6 +29,8 @@ export class PictureEncoder implements AsyncDisposable {
   /** Least recently used first. */
   readonly #known = new Map<string, PictureTokens>();
   #bytes = 0;
+  /** One picture at a time: activations take more memory than pictures. */
+  readonly #gate = new Gate(1);
 
   private constructor(
     readonly model: InternVLChat,
@@ -50,6 +53,13 @@ export class PictureEncoder implements AsyncDisposable {
   async encode(
     tiles: readonly RgbImage[],
     options: { readonly signal?: AbortSignal } = {},
+  ): Promise<PictureTokens> {
+    return await this.#gate.run(() => this.#encode(tiles, options), options.signal);
+  }
+
+  async #encode(
+    tiles: readonly RgbImage[],
+    options: { readonly signal?: AbortSignal },
   ): Promise<PictureTokens> {
     const pixels = packU8(tiles);
     const digest = await crypto.subtle.digest("SHA-256", pixels.data as Uint8Array<ArrayBuffer>);
@@ -74,8 +84,6 @@ export class PictureEncoder implements AsyncDisposable {
   }
 
   #keep(made: PictureTokens): void {
-    // Two conversations may have seen it at the same time.
-    if (this.#known.has(made.key)) return;
     this.#known.set(made.key, made);
     this.#bytes += made.tokens.data.byteLength;
     for (const [key, { tokens }] of this.#known) {

@@ -8,6 +8,19 @@ export interface RuleTokens {
   readonly ends: readonly number[];
 }
 
+interface Nodes {
+  readonly byte: Uint8Array;
+  readonly depth: Uint16Array;
+  /** For each node, the first one after those below it. */
+  readonly after: Uint32Array;
+  /** For each node, a token that ends there, and for each token, the next of the same bytes; −1: none. */
+  readonly token: Int32Array;
+  readonly same: Int32Array;
+}
+
+/** Tokens that are looked at before other work may have the thread. */
+const PIECE = 8192;
+
 /**
  * The byte strings of a vocabulary's tokens as a trie in depth-first order: whoever reads all tokens reads what they
  * begin with in common once. Built once for a tokenizer.
@@ -18,52 +31,57 @@ export class TokenTrie {
   /** What single rules accept: kept here, because it depends on the vocabulary and not on a text. */
   readonly rules = new WeakMap<Rule, RuleTokens>();
   readonly #tokens: readonly (Uint8Array | undefined)[];
-  readonly #byte: Uint8Array;
-  readonly #depth: Uint16Array;
-  /** For each node, the first one after those below it. */
-  readonly #after: Uint32Array;
-  /** For each node, a token that ends there, and for each token, the next of the same bytes; −1: none. */
-  readonly #token: Int32Array;
-  readonly #same: Int32Array;
+  readonly #byte: Nodes["byte"];
+  readonly #depth: Nodes["depth"];
+  readonly #after: Nodes["after"];
+  readonly #token: Nodes["token"];
+  readonly #same: Nodes["same"];
 
-  /** `tokens[id]` are the bytes of a token; absent or empty for what is no text, such as the end: never accepted. */
-  constructor(tokens: readonly (Uint8Array | undefined)[]) {
+  private constructor(tokens: readonly (Uint8Array | undefined)[], nodes: Nodes) {
     this.#tokens = tokens;
     this.size = tokens.length;
-    const texts = tokens.map((bytes) => (bytes === undefined ? "" : latin1(bytes)));
-    const order = [...texts.keys()].filter((id) => texts[id] !== "");
-    order.sort((a, b) => (texts[a]! < texts[b]! ? -1 : texts[a]! > texts[b]! ? 1 : a - b));
-    const room = order.reduce((n, id) => n + texts[id]!.length, 1);
-    const nodes = {
-      byte: new Uint8Array(room),
-      depth: new Uint16Array(room),
-      after: new Uint32Array(room),
-      token: new Int32Array(room).fill(-1),
-    };
-    this.#same = new Int32Array(tokens.length).fill(-1);
-    const path = [0];
-    let count = 1;
-    let before = "";
-    for (const id of order) {
-      const text = texts[id]!;
-      let common = 0;
-      while (common < before.length && text[common] === before[common]) common++;
-      for (const node of path.splice(common + 1)) nodes.after[node] = count;
-      for (let i = common; i < text.length; i++) {
-        nodes.byte[count] = text.charCodeAt(i);
-        nodes.depth[count] = i + 1;
-        path.push(count++);
-      }
-      const node = path[text.length]!;
-      this.#same[id] = nodes.token[node]!;
-      nodes.token[node] = id;
-      before = text;
+    this.#byte = nodes.byte;
+    this.#depth = nodes.depth;
+    this.#after = nodes.after;
+    this.#token = nodes.token;
+    this.#same = nodes.same;
+  }
+
+  /**
+   * The trie of `size` tokens. `bytesOf(id)` are the bytes of a token; absent or empty for what is no text, such as the
+   * end: never accepted. Takes a second for a large vocabulary, in pieces between which other work is done.
+   */
+  static async build(
+    size: number,
+    bytesOf: (id: number) => Uint8Array | undefined,
+    pause: () => Promise<void> = nextTask,
+  ): Promise<TokenTrie> {
+    const tokens: (Uint8Array | undefined)[] = [];
+    const texts: string[] = [];
+    /** Ids by the first two bytes of their texts, which sorts most of them: few have a lone byte. */
+    const byStart = new Map<number, number[]>();
+    for (let id = 0; id < size; id++) {
+      if (id % PIECE === PIECE - 1) await pause();
+      const bytes = bytesOf(id);
+      tokens.push(bytes);
+      texts.push(bytes === undefined ? "" : latin1(bytes));
+      if (bytes === undefined || bytes.length === 0) continue;
+      const start = bytes[0]! * 257 + (bytes.length > 1 ? bytes[1]! + 1 : 0);
+      if (!byStart.has(start)) byStart.set(start, []);
+      byStart.get(start)!.push(id);
     }
-    for (const node of path) nodes.after[node] = count;
-    this.#byte = nodes.byte.slice(0, count);
-    this.#depth = nodes.depth.slice(0, count);
-    this.#after = nodes.after.slice(0, count);
-    this.#token = nodes.token.slice(0, count);
+    const order: number[] = [];
+    let sorted = 0;
+    for (const start of [...byStart.keys()].sort((a, b) => a - b)) {
+      const ids = byStart.get(start)!;
+      ids.sort((a, b) => (texts[a]! < texts[b]! ? -1 : texts[a]! > texts[b]! ? 1 : a - b));
+      for (const id of ids) order.push(id);
+      sorted += ids.length;
+      if (sorted < PIECE) continue;
+      await pause();
+      sorted = 0;
+    }
+    return new TokenTrie(tokens, await nodesOf(texts, order, pause));
   }
 
   /** The bytes of a token; `undefined` for what is no text. */
@@ -105,3 +123,42 @@ function latin1(bytes: Uint8Array): string {
   for (const byte of bytes) text += String.fromCharCode(byte);
   return text;
 }
+
+/** Sorted texts as nodes in depth-first order. */
+async function nodesOf(
+  texts: readonly string[],
+  order: readonly number[],
+  pause: () => Promise<void>,
+): Promise<Nodes> {
+  const room = order.reduce((n, id) => n + texts[id]!.length, 1);
+  const byte = new Uint8Array(room);
+  const depth = new Uint16Array(room);
+  const after = new Uint32Array(room);
+  const token = new Int32Array(room).fill(-1);
+  const same = new Int32Array(texts.length).fill(-1);
+  const path = [0];
+  let count = 1;
+  let before = "";
+  for (const [i, id] of order.entries()) {
+    if (i % PIECE === PIECE - 1) await pause();
+    const text = texts[id]!;
+    let common = 0;
+    while (common < before.length && text[common] === before[common]) common++;
+    for (const node of path.splice(common + 1)) after[node] = count;
+    for (let at = common; at < text.length; at++) {
+      byte[count] = text.charCodeAt(at);
+      depth[count] = at + 1;
+      path.push(count++);
+    }
+    const node = path[text.length]!;
+    same[id] = token[node]!;
+    token[node] = id;
+    before = text;
+  }
+  for (const node of path) after[node] = count;
+  const used = <T extends { slice(start: number, end: number): T }>(array: T) => array.slice(0, count);
+  return { byte: used(byte), depth: used(depth), after: used(after), token: used(token), same };
+}
+
+/** Lets other work have the thread. */
+const nextTask = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));

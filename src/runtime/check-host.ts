@@ -33,3 +33,19 @@ export function checkHost(where: string, host: HostTensor): void {
       `${where}: ${host.dtype} [${host.shape}] needs ${sizeOf(host.shape)} elements, found a ${host.data.constructor.name} of ${host.data.length}`,
     );
 }
+
+/** Throws a ShapeError unless the rows are rows of the first axis. */
+export function checkRows(shape: readonly number[], start: number, count: number): void {
+  const [rows] = shape;
+  if (rows === undefined || start < 0 || count < 0 || start + count > rows)
+    throw new ShapeError(`rows: [${shape}] has no ${count} rows from ${start} on`);
+}
+
+/** Throws a ShapeError unless both ranges of elements lie in the shape and apart. */
+export function checkRanges(shape: readonly number[], a: number, b: number, length: number): void {
+  const [low, high] = [Math.min(a, b), Math.max(a, b)];
+  if (low < 0 || length < 0 || low + length > high || high + length > sizeOf(shape))
+    throw new ShapeError(
+      `value [${shape}]: ${length} elements from ${a} and from ${b} on are not two ranges of it`,
+    );
+}

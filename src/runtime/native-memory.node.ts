@@ -22,6 +22,26 @@ export function copyOut(to: ArrayBufferView, from: Pointer): void {
   if (to.byteLength > 0) memmove(to, from, to.byteLength);
 }
 
+/** What is exchanged through JavaScript's memory at a time. */
+const PIECE = 2 ** 18;
+
+/** Copies within native memory. */
+export function copyNative(to: Pointer, from: Pointer, bytes: number): void {
+  if (bytes > 0) memmove(to, from, bytes);
+}
+
+/** Exchanges two ranges of native memory that do not overlap. */
+export function swapNative(a: Pointer, b: Pointer, bytes: number): void {
+  const held = new Uint8Array(Math.min(bytes, PIECE));
+  for (let at = 0; at < bytes; at += PIECE) {
+    const piece = held.subarray(0, Math.min(PIECE, bytes - at));
+    const [from, to] = [a + BigInt(at), b + BigInt(at)];
+    copyOut(piece, from);
+    memmove(from, to, piece.byteLength);
+    copyIn(to, piece);
+  }
+}
+
 /** Start of a block: a cache line, and the widest vector register. */
 const ALIGNMENT = 64;
 

@@ -1,8 +1,8 @@
 import { bytesOf, type HostTensor, sizeOf } from "../core/array.ts";
 import { type ArrayOf, DTYPES, type DType, dtypeBy } from "../core/dtype.ts";
 import { RuntimeFailure, ShapeError } from "../core/errors.ts";
-import { checkHost, checkShape } from "./check-host.ts";
-import { copyIn, copyOut } from "./native-memory.node.ts";
+import { checkHost, checkRanges, checkRows, checkShape } from "./check-host.ts";
+import { copyIn, copyNative, copyOut, swapNative } from "./native-memory.node.ts";
 import type { OrtApi, Pointer } from "./ort-api.node.ts";
 import type { Value } from "./runtime.ts";
 
@@ -93,6 +93,28 @@ export class NativeValue implements Value {
         `write: the value is ${this.dtype} [${this.shape}], ${host.dtype} [${host.shape}] was given`,
       );
     copyIn(this.address, host.data);
+  }
+
+  rows(start: number, count: number): NativeValue {
+    checkRows(this.shape, start, count);
+    const [, ...rest] = this.shape;
+    const offset = BigInt(start * bytesOf(this.dtype, rest));
+    return NativeValue.over(this.memory, this.address + offset, this.dtype, [count, ...rest]);
+  }
+
+  copy(from: number, to: number, length: number): void {
+    this.#ranges(copyNative, to, from, length);
+  }
+
+  swap(a: number, b: number, length: number): void {
+    this.#ranges(swapNative, a, b, length);
+  }
+
+  #ranges(act: (a: Pointer, b: Pointer, bytes: number) => void, a: number, b: number, length: number): void {
+    checkRanges(this.shape, a, b, length);
+    const bytes = (elements: number) => bytesOf(this.dtype, [elements]);
+    const { address } = this;
+    act(address + BigInt(bytes(a)), address + BigInt(bytes(b)), bytes(length));
   }
 
   [Symbol.dispose](): void {

@@ -100,6 +100,42 @@ describe.each(RUNTIMES)("$name runtime", ({ name, create, lacks }) => {
     expect(() => value.write(hostTensor("i32", [2], Int32Array.of(1, 2)))).toThrow(ShapeError);
   });
 
+  test("rows are a part of a value's own memory", async () => {
+    using value = runtime.value(f32([3, 2], [1, 2, 3, 4, 5, 6]));
+    using last = value.rows(1, 2);
+    expect(last.shape).toEqual([2, 2]);
+    expect((await last.read()).data).toEqual(Float32Array.of(3, 4, 5, 6));
+    last.write(f32([2, 2], [7, 8, 9, 10]));
+    expect((await value.read()).data).toEqual(Float32Array.of(1, 2, 7, 8, 9, 10));
+    for (const [start, count] of [
+      [2, 2],
+      [-1, 1],
+      [0, 4],
+    ] as const)
+      expect(() => value.rows(start, count)).toThrow(ShapeError);
+  });
+
+  test("ranges of a value are copied and exchanged within it", async () => {
+    const numbers = Float32Array.from({ length: 300_000 }, (_, i) => i);
+    using value = runtime.value(f32([numbers.length], numbers));
+    value.swap(5, 150_000, 140_000);
+    let data = (await value.read()).data;
+    expect([data[4], data[5], data[140_004], data[140_005], data[150_000], data[290_000]]).toEqual([
+      4, 150_000, 289_999, 140_005, 5, 290_000,
+    ]);
+    value.copy(150_000, 0, 3);
+    data = (await value.read()).data;
+    expect([...data.slice(0, 4)]).toEqual([5, 6, 7, 3]);
+    for (const [a, b, length] of [
+      [0, 2, 3],
+      [0, 299_999, 2],
+      [-1, 5, 1],
+    ] as const) {
+      expect(() => value.swap(a, b, length)).toThrow(ShapeError);
+      expect(() => value.copy(b, a, length)).toThrow(ShapeError);
+    }
+  });
+
   test("a tensor that lies about its size is refused", () => {
     expect(() => runtime.value({ dtype: "f32", shape: [3], data: new Float32Array(2) })).toThrow(
       /needs 3 elements/,

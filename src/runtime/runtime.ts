@@ -71,6 +71,12 @@ export interface Value extends Disposable {
   read(): Promise<HostTensor>;
   /** Copies `host` in; dtype and size must be the value's own. */
   write(host: HostTensor): void;
+  /** `count` rows of the first axis from `start` on, over the same memory: to be disposed of before this value. */
+  rows(start: number, count: number): Value;
+  /** Copies the `length` elements from `from` on to those from `to` on, row-major; the ranges must not overlap. */
+  copy(from: number, to: number, length: number): void;
+  /** Exchanges the `length` elements from `a` on with those from `b` on, as {@link copy}. */
+  swap(a: number, b: number, length: number): void;
 }
 
 export interface Session extends AsyncDisposable {

@@ -2,7 +2,7 @@ import * as ort from "onnxruntime-web";
 import { type HostTensor, sizeOf } from "../core/array.ts";
 import { type ArrayOf, DTYPES, type DType } from "../core/dtype.ts";
 import { RuntimeFailure, ShapeError } from "../core/errors.ts";
-import { checkHost, checkShape } from "./check-host.ts";
+import { checkHost, checkRanges, checkRows, checkShape } from "./check-host.ts";
 import type { Value } from "./runtime.ts";
 
 /** Our dtypes as onnxruntime-web names them; what is absent has no tensor type there. */
@@ -90,6 +90,27 @@ export class WebValue implements Value {
         `write: the value is ${this.dtype} [${this.shape}], ${host.dtype} [${host.shape}] was given`,
       );
     (data as Uint8Array).set(host.data as Uint8Array);
+  }
+
+  rows(start: number, count: number): WebValue {
+    checkRows(this.shape, start, count);
+    const [, ...rest] = this.shape;
+    const size = sizeOf(rest);
+    const part = this.host.data.subarray(start * size, (start + count) * size) as ArrayOf<DType>;
+    return new WebValue(this.dtype, [count, ...rest], part);
+  }
+
+  copy(from: number, to: number, length: number): void {
+    checkRanges(this.shape, from, to, length);
+    (this.host.data as Uint8Array).copyWithin(to, from, from + length);
+  }
+
+  swap(a: number, b: number, length: number): void {
+    checkRanges(this.shape, a, b, length);
+    const data = this.host.data as Uint8Array;
+    const held = data.slice(a, a + length);
+    data.copyWithin(a, b, b + length);
+    data.set(held, b);
   }
 
   [Symbol.dispose](): void {

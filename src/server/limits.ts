@@ -42,8 +42,7 @@ export interface ChatLimits {
   readonly answers: number;
   /** Texts that one request may have embedded. */
   readonly embedded: number;
-  /** Requests that one model answers at the same time, and those that may wait for it. */
-  readonly concurrent: number;
+  /** Requests that may wait for one model. */
   readonly waiting: number;
   /** From a request's arrival to the end of its answer. */
   readonly answerMs: number;
@@ -84,7 +83,6 @@ export const LIMITS: Limits = {
     pictureBytes: 2 ** 30,
     answers: 8,
     embedded: 256,
-    concurrent: 4,
     waiting: 64,
     answerMs: 600_000,
     bufferedBytes: 256 * 2 ** 10,

@@ -2,11 +2,12 @@ import { afterAll, describe, expect, test } from "vitest";
 import { f32, type HostTensor, i64 } from "../../src/core/array.ts";
 import { Rng } from "../../src/core/rng.ts";
 import { input } from "../../src/graph/tensor.ts";
+import { CacheRows } from "../../src/infer/cache-rows.ts";
 import { Decoder } from "../../src/infer/decoder.ts";
-import { generate, prefill, searchBeams } from "../../src/infer/generate.ts";
-import { PrefixCaches } from "../../src/infer/prefix-caches.ts";
+import { generate, searchBeams } from "../../src/infer/generate.ts";
 import { createSampler } from "../../src/infer/sampling.ts";
 import { SamplingOptions } from "../../src/infer/sampling-options.ts";
+import { sequenceOf } from "../../src/infer/sequence.ts";
 import { TokenHistory } from "../../src/infer/token-history.ts";
 import { languageModel } from "../../src/models/language_models.ts";
 import { wholeSequence } from "../../src/nn/decoder.ts";
@@ -103,7 +104,7 @@ describe.each(Object.entries(MODELS))("%s", (_, [architecture, config]) => {
     await withDecoder(async (decoder) => {
       for (const chunk of [IDS.length, 5, 1]) {
         using cache = decoder.cache(1, IDS.length + 3);
-        const logits = await prefill(decoder, cache, { ids: IDS }, { chunk });
+        const logits = await sequenceOf(decoder, cache, chunk).prefill({ ids: IDS });
         expect(cache.length).toBe(IDS.length);
         expectClose(f32([1, logits.length], logits), await whole(IDS), { relative: 1e-5, where: `${chunk}` });
       }
@@ -112,50 +113,48 @@ describe.each(Object.entries(MODELS))("%s", (_, [architecture, config]) => {
 
   test("a prompt that begins as an earlier one did gets the answer that it gets alone", async () => {
     await withDecoder(async (decoder) => {
-      using caches = new PrefixCaches(decoder, IDS.length, 1);
+      using rows = new CacheRows(decoder, 1, IDS.length);
       for (const end of [5, 8, 9, IDS.length, 7, 4]) {
         const ids = IDS.slice(0, end);
-        const { cache, length, giveBack } = caches.borrow(ids);
-        const logits = await prefill(decoder, cache, { ids: ids.slice(length) }, { chunk: 3 });
+        const { row, length } = rows.borrow(ids)!;
+        const logits = await sequenceOf(decoder, rows.cache, 3).prefill({ ids: ids.slice(length) });
         expectClose(f32([1, logits.length], logits), await whole(ids), { relative: 1e-5, where: `${end}` });
-        giveBack(ids);
+        rows.giveBack(row, ids);
       }
-      if (!("rope_scaling" in config)) expect(caches.borrow(IDS).length).toBe(4);
+      if (!("rope_scaling" in config)) expect(rows.borrow(IDS)!.length).toBe(4);
     });
   });
 
   test("what is cut off a cache leaves no trace", async () => {
     await withDecoder(async (decoder) => {
       using cache = decoder.cache(1, 32);
-      await prefill(decoder, cache, { ids: IDS.slice(0, 7) });
+      await sequenceOf(decoder, cache).prefill({ ids: IDS.slice(0, 7) });
       cache.truncate(3);
-      const again = await prefill(decoder, cache, { ids: IDS.slice(3, 6) });
+      const again = await sequenceOf(decoder, cache).prefill({ ids: IDS.slice(3, 6) });
       expectClose(f32([1, again.length], again), await whole(IDS.slice(0, 6)), { relative: 1e-5 });
     });
   });
 
-  test("rows of different lengths go on side by side as they would alone", async () => {
-    const [long, short] = [IDS.slice(0, 6), IDS.slice(6, 8)];
-    await withDecoder(async (decoder) => {
-      using a = decoder.cache(1, 8);
-      using b = decoder.cache(2, 8);
-      await prefill(decoder, a, { ids: long });
-      await decoder.reorder(a, [0, 0], b);
-      // The second row is made shorter, and its own beginning is written over the first's.
-      using c = decoder.cache(1, 8);
-      await prefill(decoder, c, { ids: short });
-      b.lengths[1] = 0;
-      for (const id of short) {
-        b.lengths[0] = long.length - 1;
-        await decoder.run(b, { ids: [[long.at(-1)!], [id]] });
-      }
-      const both = await decoder.run(b, { ids: [[IDS[8]!], [IDS[9]!]] });
-      expect(b.lengths).toEqual([long.length + 1, short.length + 1]);
-      const V = SIZES.vocab_size;
-      expectClose(f32([1, V], both.data.slice(0, V)), await whole([...long, IDS[8]!]), { relative: 1e-5 });
-      expectClose(f32([1, V], both.data.slice(V)), await whole([...short, IDS[9]!]), { relative: 1e-5 });
-    });
-  });
+  test.each([false, true])(
+    "rows of different lengths go on side by side as they would alone, moved: %s",
+    async (isMoved) => {
+      const [long, short] = [IDS.slice(0, 6), IDS.slice(6, 8)];
+      await withDecoder(async (decoder) => {
+        using b = decoder.cache(2, 8);
+        using first = b.part(0, 1);
+        using second = b.part(1, 1);
+        await sequenceOf(decoder, first).prefill({ ids: long });
+        await sequenceOf(decoder, second).prefill({ ids: short });
+        if (isMoved) b.swapRows(0, 1);
+        if (isMoved) b.swapRows(1, 0);
+        const both = await decoder.run(b, { ids: [[IDS[8]!], [IDS[9]!]] });
+        expect(b.lengths).toEqual([long.length + 1, short.length + 1]);
+        const V = SIZES.vocab_size;
+        expectClose(f32([1, V], both.data.slice(0, V)), await whole([...long, IDS[8]!]), { relative: 1e-5 });
+        expectClose(f32([1, V], both.data.slice(V)), await whole([...short, IDS[9]!]), { relative: 1e-5 });
+      });
+    },
+  );
 });
 
 test("what is bound for the next step ends with the cache or the decoder, whichever is first", async () => {
@@ -211,7 +210,8 @@ describe("generating", () => {
       ...(options.signal && { signal: options.signal }),
     };
     const made: number[] = [];
-    for await (const { id } of generate(decoder, cache, { ids: IDS.slice(0, 4) }, settings)) made.push(id);
+    for await (const { id } of generate(sequenceOf(decoder, cache), { ids: IDS.slice(0, 4) }, settings))
+      made.push(id);
     return made;
   }
 
@@ -245,14 +245,15 @@ describe("generating", () => {
       using cache = decoder.cache(1, 10);
       const history = new TokenHistory();
       let total = 0;
-      let logits = await prefill(decoder, cache, { ids: IDS.slice(0, 4) });
+      const sequence = sequenceOf(decoder, cache);
+      let logits = await sequence.prefill({ ids: IDS.slice(0, 4) });
       for (const id of text) {
         const bias = { [id]: 100 };
         const sampler = createSampler(SamplingOptions.parse({ temperature: 0, logit_bias: bias }));
         const chosen = sampler.next(logits, history);
         expect(chosen.id).toBe(id);
         total += chosen.logprob;
-        logits = (await decoder.run(cache, { ids: [[id]] })).data;
+        logits = await sequence.next(id);
       }
       return total;
     };

@@ -4,7 +4,7 @@ import type { Precision } from "../../src/core/precisions.ts";
 import { Rng } from "../../src/core/rng.ts";
 import { input, type Tensor, topological } from "../../src/graph/tensor.ts";
 import { Decoder } from "../../src/infer/decoder.ts";
-import { prefill } from "../../src/infer/generate.ts";
+import { sequenceOf } from "../../src/infer/sequence.ts";
 import { InternVLC } from "../../src/models/internvl_c.ts";
 import { joinProjections } from "../../src/models/join-projections.ts";
 import { languageModel } from "../../src/models/language_models.ts";
@@ -64,7 +64,7 @@ async function logitsOf(
   using weights = await runtime.weights(sources);
   await using decoder = await Decoder.create(runtime, language, weights);
   using cache = decoder.cache(1, 16);
-  await prefill(decoder, cache, { ids: IDS.slice(0, -1) });
+  await sequenceOf(decoder, cache).prefill({ ids: IDS.slice(0, -1) });
   return await decoder.run(cache, { ids: [IDS.slice(-1)] });
 }
 

@@ -16,6 +16,7 @@ export function fakeChatModel(
   return {
     id: "fake@0",
     contextLength: 100,
+    concurrency: 4,
     asked,
     disposed: false,
     async *chat(messages, options = {}) {

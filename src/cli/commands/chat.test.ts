@@ -88,7 +88,7 @@ describe("one question", () => {
     const code = await run(["chat", "m.gguf", photo, "What?", ...args, ...sampling, ...rest], context);
     expect([code, seen, err.text]).toEqual([0, ["It is ", "a sign.", "\n"], ""]);
     expect(loaded).toEqual([
-      { path: "m.gguf", options: { threads: 2, context: 64, precision: "w8", mmproj: "p.gguf" } },
+      { path: "m.gguf", options: { batch: 2, threads: 2, context: 64, precision: "w8", mmproj: "p.gguf" } },
     ]);
     const { messages, options } = model.asked[0]!;
     expect(messages).toEqual([

@@ -141,6 +141,8 @@ async function load(context: Context, path: string, options: ChatCommandOptions)
   const { whileWaiting } = await import("../progress.ts");
   const { threads, precision, context: length, mmproj } = options;
   const loading = context.services.loadChatModel(path, {
+    // The conversation, and the one before /clear.
+    batch: 2,
     ...(threads !== undefined && { threads }),
     ...(precision !== undefined && { precision }),
     ...(length !== undefined && { context: length }),

@@ -37,6 +37,7 @@ interface ServeOptions extends ModelOptions, Partial<IndexOptions>, JsonOption {
   readonly chat?: readonly string[];
   readonly chatPrecision?: Precision;
   readonly context?: number;
+  readonly batch: number;
   readonly apiKey?: readonly string[];
   readonly pictureHost?: readonly string[];
 }
@@ -64,6 +65,11 @@ export function addServe(program: Command, context: Context): void {
       new Option("--context <n>", "most tokens of a conversation with its answer (default: 8192)").argParser(
         integer(2),
       ),
+    )
+    .addOption(
+      new Option("--batch <n>", "most answers of a model at the same time; fewer where memory is short")
+        .default(16)
+        .argParser(integer(1, 256)),
     )
     .option("--api-key <key>", "ask for this key under /v1 (or INTERNVL_API_KEY); repeatable", collect)
     .option("--picture-host <host>", "let requests name pictures on this host; repeatable", hostNames)
@@ -129,7 +135,7 @@ async function serveUntilStopped(context: Context, options: ServeOptions): Promi
 /** The chat models by the names of their folders or files, which is what requests call them. */
 async function openChatModels(
   { services }: Context,
-  { chat = [], chatPrecision, context, threads }: ServeOptions,
+  { chat = [], chatPrecision, context, batch, threads }: ServeOptions,
   bar: Progress,
 ): Promise<Map<string, ChatModel>> {
   const names = chat.map((path) => basename(resolve(path)).replace(/\.gguf$/, ""));
@@ -145,6 +151,7 @@ async function openChatModels(
       models.set(
         names[i]!,
         await services.loadChatModel(path, {
+          batch,
           ...(threads && { threads }),
           ...(chatPrecision && { precision: chatPrecision }),
           ...(context && { context }),

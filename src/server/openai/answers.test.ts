@@ -23,8 +23,8 @@ async function measured(server: ChatServer, name: string): Promise<number> {
 }
 
 test("beyond the queue there is a 429 with Retry-After, which the client's own retries obey", async () => {
-  const fake = fakeChatModel({ delayMs: 200 });
-  await using server = await chatServer({ fake }, { chat: { concurrent: 1, waiting: 2 } });
+  const fake = fakeChatModel({ delayMs: 200, concurrency: 1 });
+  await using server = await chatServer({ fake }, { chat: { waiting: 2 } });
   const running = [post(server, {}), post(server, {}), post(server, {})];
   await expect.poll(() => measured(server, "internvl_answers_waiting")).toBe(2);
   const refused = await post(server, {});
@@ -45,8 +45,8 @@ test("beyond the queue there is a 429 with Retry-After, which the client's own r
 });
 
 test("clients with keys of their own take turns", async () => {
-  const fake = fakeChatModel({ delayMs: 200 });
-  await using server = await chatServer({ fake }, { apiKeys: ["a", "b"], chat: { concurrent: 1 } });
+  const fake = fakeChatModel({ delayMs: 200, concurrency: 1 });
+  await using server = await chatServer({ fake }, { apiKeys: ["a", "b"] });
   const waiting = async () => {
     const metrics = await fetch(`${server.url}metrics`, { headers: { authorization: "Bearer a" } });
     return /answers_waiting\{model="fake"\} (\d+)/.exec(await metrics.text())?.[1];
@@ -138,8 +138,8 @@ test("a stream whose first token takes long begins without it, and then tells fa
 });
 
 test("whoever hangs up, before or while being answered, frees the place", async () => {
-  const fake = fakeChatModel({ delayMs: 30 });
-  await using server = await chatServer({ fake }, { chat: { concurrent: 1 } });
+  const fake = fakeChatModel({ delayMs: 30, concurrency: 1 });
+  await using server = await chatServer({ fake });
   const abort = new AbortController();
   const first = post(server, { messages: [{ role: "user", content: "w ".repeat(1000) }] }, {}, abort.signal);
   const waiting = new AbortController();

@@ -32,7 +32,7 @@ export class Answers {
     metrics: Metrics,
   ) {
     this.#queues = new Map(
-      [...models.keys()].map((name) => [name, new FairQueue(limits.concurrent, limits.waiting)]),
+      [...models].map(([name, model]) => [name, new FairQueue(model.concurrency, limits.waiting)]),
     );
     this.#measures = measuresOf(metrics, this.#queues);
   }

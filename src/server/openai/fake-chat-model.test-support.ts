@@ -6,6 +6,7 @@ import type { RgbImage } from "../../vision/image.ts";
 export interface FakeOptions {
   readonly id?: string;
   readonly contextLength?: number;
+  readonly concurrency?: number;
   /** Before each token. */
   readonly delayMs?: number;
   /** What it thinks before each answer. */
@@ -31,6 +32,7 @@ export interface FakeChatModel extends ChatModel {
 export function fakeChatModel({
   id = "fake@1",
   contextLength = 4096,
+  concurrency = 4,
   delayMs = 0,
   thinking = "",
   say = (text) => `You said: ${text}`,
@@ -93,6 +95,7 @@ export function fakeChatModel({
   return {
     id,
     contextLength,
+    concurrency,
     calls,
     get open() {
       return open;

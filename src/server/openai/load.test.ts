@@ -62,8 +62,8 @@ const percentiles = (values: readonly number[]) => {
 };
 
 test("52 streams at once, some of whose clients vanish or dawdle: no reply is mixed up and nothing is left over", async () => {
-  const fake = fakeChatModel({ delayMs: 2 });
-  await using server = await chatServer({ fake }, { chat: { concurrent: 16, waiting: 64 } });
+  const fake = fakeChatModel({ delayMs: 2, concurrency: 16 });
+  await using server = await chatServer({ fake }, { chat: { waiting: 64 } });
   const picture = `data:image/png;base64,${(await plain("green", 32, 32)).toString("base64")}`;
   const question = (i: number) => Array.from({ length: WORDS }, (_, w) => `c${i}w${w}`).join(" ");
   const answer = (i: number, pictured: boolean) =>
@@ -130,11 +130,8 @@ test("a reader slower than the model gets everything in order, while the model w
 });
 
 test("a reader that takes nothing is left, and its place goes to the next", async () => {
-  const fake = fakeChatModel({ contextLength: 1e6, say: () => LONG });
-  await using server = await chatServer(
-    { fake },
-    { chat: { concurrent: 1, bufferedBytes: 2 ** 14, stalledMs: 100 } },
-  );
+  const fake = fakeChatModel({ contextLength: 1e6, concurrency: 1, say: () => LONG });
+  await using server = await chatServer({ fake }, { chat: { bufferedBytes: 2 ** 14, stalledMs: 100 } });
   const body = { model: "fake", messages: [{ role: "user", content: "go" }] };
   const post = (over: object) =>
     fetch(`${server.url}v1/chat/completions`, {

@@ -1,0 +1,95 @@
+import type { Decoder } from "./decoder.ts";
+import type { KvCache } from "./kv-cache.ts";
+
+/** What stands at a position: a token's id, or which part of which picture. */
+export type PositionKey = number | string;
+
+/** A row of a cache and whose it is. */
+export interface CacheRow {
+  /** Where in the cache it is now: rows change places between runs. */
+  readonly index: number;
+  readonly isBusy: boolean;
+}
+
+class Row implements CacheRow {
+  isBusy = false;
+  /** What its positions hold, as far as it is known: a busy row's answer is not. */
+  keys: readonly PositionKey[] = [];
+
+  constructor(public index: number) {}
+}
+
+/**
+ * The rows of one cache, each with the conversation that it held last: a prompt that begins as one of them does is not
+ * computed again. Rows that work together are brought side by side, because a run takes rows in a row.
+ */
+export class CacheRows implements Disposable {
+  readonly cache: KvCache;
+  /** By their place in the cache. */
+  readonly #rows: Row[];
+  /** Least recently used first. */
+  readonly #order: Row[];
+
+  constructor(decoder: Decoder, count: number, capacity: number) {
+    this.cache = decoder.cache(count, capacity);
+    this.#rows = Array.from({ length: count }, (_, i) => new Row(i));
+    this.#order = [...this.#rows];
+  }
+
+  /**
+   * A free row for a prompt, and how many of the prompt's positions it holds; undefined where all are busy. At least the
+   * last position is left to compute, because its logits are wanted. What another row knows of the prompt is copied, if
+   * that one is busy or holds a conversation of which the prompt has less than half.
+   */
+  borrow(prompt: readonly PositionKey[]): { readonly row: CacheRow; readonly length: number } | undefined {
+    const oldest = this.#order.find((row) => !row.isBusy);
+    if (!oldest) return undefined;
+    let [known, length] = [oldest, 0];
+    for (const row of this.#rows) {
+      const { index, keys } = row;
+      const common = Math.min(commonLength(keys, prompt), prompt.length - 1);
+      const usable = Math.min(common, this.cache.turnedFor(index, prompt.length));
+      if (usable > length) [known, length] = [row, usable];
+    }
+    const isSpared = known.isBusy || 2 * length < known.keys.length;
+    const row = isSpared ? oldest : known;
+    if (row !== known) this.cache.copyRow(known.index, row.index, length);
+    this.cache.truncate(length, row.index);
+    row.isBusy = true;
+    row.keys = prompt;
+    this.#order.splice(this.#order.indexOf(row), 1);
+    this.#order.push(row);
+    return { row, length };
+  }
+
+  /** Takes a row back; `keys` are all positions that it holds now. */
+  giveBack(row: CacheRow, keys: readonly PositionKey[]): void {
+    const own = this.#rows[row.index]!;
+    own.keys = keys.slice(0, this.cache.lengths[row.index]!);
+    own.isBusy = false;
+  }
+
+  /** Brings rows to the beginning of the cache, in any order. */
+  gather(rows: readonly CacheRow[]): void {
+    const wanted = new Set(rows);
+    const free = this.#rows.slice(0, rows.length).filter((row) => !wanted.has(row));
+    for (const row of rows) if (row.index >= rows.length) this.#swap(row.index, free.pop()!.index);
+  }
+
+  #swap(a: number, b: number): void {
+    this.cache.swapRows(a, b);
+    const [one, other] = [this.#rows[a]!, this.#rows[b]!];
+    [this.#rows[a], this.#rows[b]] = [other, one];
+    [one.index, other.index] = [b, a];
+  }
+
+  [Symbol.dispose](): void {
+    this.cache[Symbol.dispose]();
+  }
+}
+
+function commonLength(a: readonly PositionKey[], b: readonly PositionKey[]): number {
+  let n = 0;
+  while (n < a.length && n < b.length && a[n] === b[n]) n++;
+  return n;
+}
