@@ -26,7 +26,7 @@ export interface SequenceOptions {
 }
 
 /** Tokens of a prompt that are computed in one run: bounds memory and the time until an abort. */
-export const PREFILL_CHUNK = 512;
+export const PREFILL_CHUNK = 128;
 
 /** The sequence of a cache with one row, which must not be used otherwise meanwhile. */
 export function sequenceOf(decoder: Decoder, cache: KvCache, chunk = PREFILL_CHUNK): Sequence {
