@@ -2,64 +2,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { plain } from "../../search/test-support.ts";
 import { fakeChatModel } from "./fake-chat-model.test-support.ts";
+import { ask, percentiles } from "./load-client.test-support.ts";
 import { chatServer } from "./test-server.test-support.ts";
 
 const NORMAL = 32;
 const VANISHING = 12;
 const SLOW = 8;
 const WORDS = 40;
-
-interface Told {
-  readonly text: string;
-  readonly firstMs: number;
-  readonly totalMs: number;
-}
-
-/** One stream, read event by event; `pauseMs` before each read, and gone after `leaveAfter` events. */
-async function ask(
-  url: string,
-  text: string,
-  { pauseMs = 0, leaveAfter = Number.POSITIVE_INFINITY, picture = "" } = {},
-): Promise<Told> {
-  const started = performance.now();
-  const content = picture
-    ? [
-        { type: "image_url", image_url: { url: picture } },
-        { type: "text", text },
-      ]
-    : text;
-  const response = await fetch(`${url}v1/chat/completions`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({ model: "fake", messages: [{ role: "user", content }], stream: true }),
-  });
-  if (response.status !== 200) throw new Error(`${response.status}: ${await response.text()}`);
-  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
-  let raw = "";
-  let firstMs = 0;
-  for (let reads = 0; ; reads++) {
-    if (reads >= leaveAfter) {
-      await reader.cancel();
-      break;
-    }
-    if (pauseMs > 0) await sleep(pauseMs);
-    const { done, value } = await reader.read();
-    firstMs ||= performance.now() - started;
-    if (done) break;
-    raw += value;
-  }
-  const events = raw.split("\n\n").flatMap((event) => (event.startsWith("data: ") ? [event.slice(6)] : []));
-  if (leaveAfter === Number.POSITIVE_INFINITY) expect(events.at(-1)).toBe("[DONE]");
-  const said = events
-    .filter((event) => event.startsWith("{") && event.endsWith("}"))
-    .map((event) => JSON.parse(event).choices[0]?.delta.content ?? "");
-  return { text: said.join(""), firstMs, totalMs: performance.now() - started };
-}
-
-const percentiles = (values: readonly number[]) => {
-  const sorted = [...values].sort((a, b) => a - b);
-  return [50, 95, 99].map((p) => Math.round(sorted[Math.ceil((p / 100) * sorted.length) - 1]!));
-};
+const MODEL = { model: "fake" };
 
 test("52 streams at once, some of whose clients vanish or dawdle: no reply is mixed up and nothing is left over", async () => {
   const fake = fakeChatModel({ delayMs: 2, concurrency: 16 });
@@ -71,16 +21,16 @@ test("52 streams at once, some of whose clients vanish or dawdle: no reply is mi
 
   const normal = Array.from({ length: NORMAL }, async (_, i) => {
     const pictured = i % 4 === 0;
-    const told = await ask(server.url, question(i), pictured ? { picture } : {});
+    const told = await ask(server.url, question(i), { ...MODEL, ...(pictured && { picture }) });
     expect(told.text).toBe(answer(i, pictured));
     return told;
   });
   const slow = Array.from({ length: SLOW }, async (_, i) => {
-    const told = await ask(server.url, question(100 + i), { pauseMs: 10 });
+    const told = await ask(server.url, question(100 + i), { ...MODEL, pauseMs: 10 });
     expect(told.text).toBe(answer(100 + i, false));
   });
   const vanishing = Array.from({ length: VANISHING }, async (_, i) => {
-    const told = await ask(server.url, question(200 + i), { leaveAfter: i % 4, picture });
+    const told = await ask(server.url, question(200 + i), { ...MODEL, leaveAfter: i % 4, picture });
     expect(answer(200 + i, true).startsWith(told.text)).toBe(true);
   });
   const [told] = await Promise.all([Promise.all(normal), ...slow, ...vanishing]);
