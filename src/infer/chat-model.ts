@@ -19,7 +19,7 @@ export interface ChatOptions extends Partial<SamplingOptions> {
     | { readonly type: "json_schema"; readonly schema: unknown };
   /** How many answers to one conversation, each with random numbers of its own; default 1. */
   readonly n?: number;
-  /** Most tiles of a picture; default: the model's. Several pictures of one message share it. */
+  /** Most tiles of a picture; default: the model's. Pictures of one message that have no number of their own share it. */
   readonly maxTiles?: number;
   readonly signal?: AbortSignal;
 }

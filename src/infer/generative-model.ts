@@ -180,7 +180,7 @@ export class GenerativeModel implements ChatModel {
     };
   }
 
-  /** Pictures of one message share its tiles; frames of a video have one each. */
+  /** Pictures of one message share its tiles, but for those that bring their own number; frames of a video have one each. */
   #plan(messages: ChatMessages, maxTiles?: number): ChatMessage<Planned>[] {
     const { pictures } = this.parts;
     const max = maxTiles ?? pictures?.tiling.max_dynamic_patch ?? 1;
@@ -188,7 +188,7 @@ export class GenerativeModel implements ChatModel {
       // Templates of models of text alone know no parts.
       if (typeof message.content === "string") return { role: message.role, content: message.content };
       const parts = partsOf(message);
-      const images = parts.filter((p) => p.type === "image").length;
+      const sharing = parts.filter((p) => p.type === "image" && p.maxTiles === undefined).length;
       if (!pictures && parts.some((p) => p.type !== "text"))
         throw new UsageError(
           `${this.id}: it sees no pictures; leave them out or take a vision-language model`,
@@ -197,10 +197,10 @@ export class GenerativeModel implements ChatModel {
         if (part.type === "text") return part;
         if (part.type === "video")
           return { type: "video", frames: part.frames.map((image) => ({ image, maxTiles: 1 })) };
-        return {
-          type: "image",
-          image: { image: part.image, maxTiles: Math.max(1, Math.floor(max / images)) },
-        };
+        const own = part.maxTiles ?? Math.max(1, Math.floor(max / sharing));
+        if (!(Number.isSafeInteger(own) && own >= 1))
+          throw new UsageError(`chat: maxTiles of a picture is ${own}; give a whole number of at least 1`);
+        return { type: "image", image: { image: part.image, maxTiles: own } };
       });
       return { role: message.role, content };
     });

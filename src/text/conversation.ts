@@ -5,7 +5,8 @@ import { type Prompt, type PromptPiece, segmentPieces } from "./prompt-segments.
 /** A part of a message. `P` is whatever the caller holds a picture by: an index, a path, pixels. */
 export type ContentPart<P> =
   | { readonly type: "text"; readonly text: string }
-  | { readonly type: "image"; readonly image: P }
+  /** `maxTiles`: most tiles of this picture; without it, it shares those of its message with others. */
+  | { readonly type: "image"; readonly image: P; readonly maxTiles?: number }
   | { readonly type: "video"; readonly frames: readonly P[] };
 
 export interface ChatMessage<P> {

@@ -190,6 +190,27 @@ describe("a picture", () => {
     expect(single.at(-1)!.usage!.promptTokens).toBe(text + 4 + 2);
   });
 
+  test("may have a number of tiles of its own, and leaves the rest to the others of its message", async () => {
+    const wide = picture("c", 84, 28);
+    const usage = async (...tiles: (number | undefined)[]) => {
+      const content = tiles.map((maxTiles) => ({
+        type: "image" as const,
+        image: wide,
+        ...(maxTiles !== undefined && { maxTiles }),
+      }));
+      return (await chunks([{ role: "user", content }])).at(-1)!.usage!.promptTokens;
+    };
+    const least = await usage(1, 1);
+    // Three tiles and a thumbnail instead of one tile, of four tokens each.
+    expect([await usage(1, undefined), await usage(3, 1), await usage(3, 3)]).toEqual([
+      least + 12,
+      least + 12,
+      least + 24,
+    ]);
+    await expect(usage(0)).rejects.toThrow(/maxTiles of a picture is 0; give a whole number/);
+    await expect(usage(1.5)).rejects.toThrow(UsageError);
+  });
+
   test("in tiles of another size than the tower's own takes other positions", async () => {
     await using large = await temporaryFolder();
     await writeTinyChat(large.path, { imageSize: 42 });

@@ -188,6 +188,20 @@ const CASES: readonly Case[] = [
   ],
   [
     CHAT,
+    shown("data:,", { max_dynamic_patch: 0 }),
+    400,
+    "messages[0].content[0].image_url.max_dynamic_patch",
+    /at least 1/,
+  ],
+  [
+    CHAT,
+    shown("data:,", { detail: "low", max_dynamic_patch: 6 }),
+    400,
+    "messages[0].content[0].image_url.max_dynamic_patch",
+    /detail: "low" is one tile/,
+  ],
+  [
+    CHAT,
     chat({
       messages: [
         { role: "assistant", content: [{ type: "image_url", image_url: { url: "data:," } }] },

@@ -3,7 +3,7 @@ import { messageOf, UsageError } from "../../core/errors.ts";
 import type { ChatOptions } from "../../infer/chat-model.ts";
 import { jsonSchemaGrammar } from "../../infer/json-schema.ts";
 import { SamplingOptions } from "../../infer/sampling-options.ts";
-import { type ChatMessage, readMessages } from "../../text/conversation.ts";
+import { type ChatMessage, type ContentPart, readMessages } from "../../text/conversation.ts";
 import type { ChatLimits } from "../limits.ts";
 import { ApiError } from "./api-error.ts";
 import { CHAT_FIELDS, MESSAGE_FIELDS, withoutIgnored } from "./fields.ts";
@@ -28,6 +28,9 @@ export interface ChatRequest {
   readonly logprobs: boolean;
 }
 
+/** More tiles than any published model was shown of a picture. */
+const MAX_TILES = 64;
+
 const part = z.discriminatedUnion(
   "type",
   [
@@ -37,6 +40,8 @@ const part = z.discriminatedUnion(
       image_url: z.strictObject({
         url: z.string().min(1),
         detail: z.enum(["auto", "low", "high"]).nullish(),
+        // The name that LMDeploy and SGLang took over from InternVL's configuration.
+        max_dynamic_patch: z.int().min(1).max(MAX_TILES).nullish(),
       }),
     }),
   ],
@@ -116,7 +121,6 @@ export function parseChatRequest(body: unknown, limits: ChatLimits): ChatRequest
     options: {
       ...generationOptions({ ...request, max_tokens: max_completion_tokens ?? max_tokens }),
       ...(top_logprobs != null && { top_logprobs }),
-      ...(hasLowDetail(request.messages) && { maxTiles: 1 }),
       ...formatOf(request.response_format),
     },
     ...streamOptions(request),
@@ -125,13 +129,13 @@ export function parseChatRequest(body: unknown, limits: ChatLimits): ChatRequest
 }
 
 function toMessage({ role, content }: Message, i: number): ChatMessage<PictureReference> {
-  const toPart = (p: Part, j: number) =>
-    p.type === "text"
-      ? p
-      : ({
-          type: "image",
-          image: { url: p.image_url.url, param: `messages[${i}].content[${j}].image_url.url` },
-        } as const);
+  const toPart = (p: Part, j: number): ContentPart<PictureReference> => {
+    if (p.type === "text") return p;
+    const param = `messages[${i}].content[${j}].image_url`;
+    const image = { url: p.image_url.url, param: `${param}.url` };
+    const maxTiles = tilesOf(p.image_url, param);
+    return { type: "image", image, ...(maxTiles !== undefined && { maxTiles }) };
+  };
   return {
     role: role === "developer" ? "system" : role,
     content: typeof content === "string" ? content : content.map(toPart),
@@ -171,24 +175,15 @@ export function checkTexts(param: string, texts: readonly string[], limits: Chat
   throw new ApiError(400, `${param}: ${problem}`, { param, code: "context_length_exceeded" });
 }
 
-/** Whether pictures may have one tile only. The model takes one bound for all of a conversation. */
-function hasLowDetail(messages: readonly Message[]): boolean {
-  const details = messages.flatMap(({ content }, i) =>
-    typeof content === "string"
-      ? []
-      : content.flatMap((p, j) =>
-          p.type === "image_url"
-            ? [{ low: p.image_url.detail === "low", param: `messages[${i}].content[${j}].image_url.detail` }]
-            : [],
-        ),
-  );
-  const other = details.find(({ low }) => low !== details[0]!.low);
-  if (other)
-    throw refused(
-      other.param,
-      "the detail is low for all pictures of a conversation or for none; choose one",
-    );
-  return details[0]?.low ?? false;
+/** Most tiles of a picture, where the request says it: `detail: "low"` is one. */
+function tilesOf(
+  { detail, max_dynamic_patch }: Extract<Part, { type: "image_url" }>["image_url"],
+  param: string,
+): number | undefined {
+  if (detail !== "low") return max_dynamic_patch ?? undefined;
+  if ((max_dynamic_patch ?? 1) > 1)
+    throw refused(`${param}.max_dynamic_patch`, 'detail: "low" is one tile; leave one of them out');
+  return 1;
 }
 
 const refused = (param: string, problem: string): ApiError =>

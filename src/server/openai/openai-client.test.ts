@@ -1,5 +1,6 @@
 import OpenAI from "openai";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import type { ChatMessages } from "../../infer/chat-model.ts";
 import { plain } from "../../search/test-support.ts";
 import { type FakeChatModel, fakeChatModel } from "./fake-chat-model.test-support.ts";
 import { type ChatServer, chatServer } from "./test-server.test-support.ts";
@@ -112,26 +113,32 @@ test("what is not said is left to the model, and null says nothing", async () =>
   expect(Object.keys(fake.calls.at(-1)!.options)).toEqual(["signal"]);
 });
 
-test("several pictures in their places, and low detail as one tile", async () => {
-  const ask = async (detail: "low" | "high" | "auto") =>
-    client.chat.completions.create({
-      model: "fake",
-      messages: [
-        {
-          role: "user",
-          content: [
-            { type: "image_url", image_url: { url: await dataUrl("red", 30, 20), detail } },
-            { type: "text", text: "and" },
-            { type: "image_url", image_url: { url: await dataUrl("blue", 8, 9), detail } },
-          ],
-        },
-      ],
-    });
-  const reply = await ask("high");
-  expect(reply.choices[0]!.message.content).toBe("You said: [30×20 255,0,0] and [8×9 0,0,255]");
-  expect(fake.calls.at(-1)!.options.maxTiles).toBeUndefined();
-  await ask("low");
-  expect(fake.calls.at(-1)!.options.maxTiles).toBe(1);
+test("several pictures in their places, each with its own tiles", async () => {
+  const shown = async (colour: string, more: object) => ({
+    type: "image_url" as const,
+    image_url: { url: await dataUrl(colour, 30, 20), ...more },
+  });
+  const reply = await client.chat.completions.create({
+    model: "fake",
+    messages: [
+      {
+        role: "user",
+        content: [
+          await shown("red", { detail: "low" }),
+          { type: "text", text: "and" },
+          await shown("blue", { detail: "high" }),
+          await shown("green", { max_dynamic_patch: 6 }),
+        ],
+      },
+    ],
+  });
+  expect(reply.choices[0]!.message.content).toBe(
+    "You said: [30×20 255,0,0] and [30×20 0,0,255] [30×20 0,255,0]",
+  );
+  const { messages, options } = fake.calls.at(-1)!;
+  const content = (messages as ChatMessages)[0]!.content as readonly { readonly maxTiles?: number }[];
+  expect(content.map(({ maxTiles }) => maxTiles)).toEqual([1, undefined, undefined, 6]);
+  expect(options.maxTiles).toBeUndefined();
 });
 
 test("a stream: role, growing text, finish reason and usage, then the end", async () => {

@@ -98,7 +98,7 @@ export async function loadConversation(
     const parts: ContentPart<ChatPicture>[] = [];
     for (const part of content) {
       if (part.type === "text") parts.push(part);
-      if (part.type === "image") parts.push({ type: "image", image: await loadPicture(part.image, loading) });
+      if (part.type === "image") parts.push({ ...part, image: await loadPicture(part.image, loading) });
     }
     loaded.push({ role, content: parts });
   }
