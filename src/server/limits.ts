@@ -36,7 +36,19 @@ export interface ChatLimits {
   /** Characters of all texts of a request. */
   readonly characters: number;
   readonly pictures: number;
-  /** Bytes that decoded pictures of all requests, answered and waiting, may take together. */
+  readonly videos: number;
+  /** Frames of all videos of a request. */
+  readonly frames: number;
+  /** Frames with more pixels are shrunk as soon as they are decoded. */
+  readonly framePixels: number;
+  /** Bytes of a downloaded video; those in a request's body are bounded by it. */
+  readonly videoBytes: number;
+  readonly videoSeconds: number;
+  /** Longest time for each of a video's download, opening and decoding. */
+  readonly videoMs: number;
+  /** Videos that are downloaded and decoded at the same time. */
+  readonly videoReads: number;
+  /** Bytes that decoded pictures and frames of all requests, answered and waiting, may take together. */
   readonly pictureBytes: number;
   /** Answers to one request: `n`, times the prompts of a completion. */
   readonly answers: number;
@@ -80,6 +92,13 @@ export const LIMITS: Limits = {
     messages: 1000,
     characters: 400_000,
     pictures: 64,
+    videos: 16,
+    frames: 256,
+    framePixels: 2 ** 21,
+    videoBytes: 256 * 2 ** 20,
+    videoSeconds: 7200,
+    videoMs: 60_000,
+    videoReads: 2,
     pictureBytes: 2 ** 30,
     answers: 8,
     embedded: 256,

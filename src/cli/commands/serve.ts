@@ -72,7 +72,11 @@ export function addServe(program: Command, context: Context): void {
         .argParser(integer(1, 256)),
     )
     .option("--api-key <key>", "ask for this key under /v1 (or INTERNVL_API_KEY); repeatable", collect)
-    .option("--picture-host <host>", "let requests name pictures on this host; repeatable", hostNames)
+    .option(
+      "--picture-host <host>",
+      "let requests name pictures and videos on this host; repeatable",
+      hostNames,
+    )
     .addOption(modelOption(context))
     .addOption(precisionOption())
     .addOption(threadsOption())

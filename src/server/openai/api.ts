@@ -3,7 +3,8 @@ import type { Env, Services } from "../context.ts";
 import type { Gate } from "../gate.ts";
 import { readJson } from "../upload.ts";
 import type { Answers } from "./answers.ts";
-import type { PictureMemory, PictureShare, RemotePictures } from "./pictures.ts";
+import type { RemotePictures } from "./media-source.ts";
+import type { PictureMemory, PictureShare } from "./picture-memory.ts";
 
 /** What the OpenAI-compatible routes share. */
 export interface Api {
@@ -11,6 +12,7 @@ export interface Api {
   readonly answers: Answers;
   readonly memory: PictureMemory;
   readonly downloads: Gate;
+  readonly videos: Gate;
   readonly remote: RemotePictures | undefined;
   readonly apiKeys: readonly string[];
 }

@@ -20,6 +20,7 @@ const hi = [{ role: "user", content: "hi" }];
 const chat = (over: object) => ({ model: "fake", messages: hi, ...over });
 const said = (...content: unknown[]) => chat({ messages: [{ role: "user", content }] });
 const shown = (url: unknown, more: object = {}) => said({ type: "image_url", image_url: { url, ...more } });
+const filmed = (url: string, more: object = {}) => said({ type: "video_url", video_url: { url, ...more } });
 const text = (over: object) => ({ model: "fake", prompt: "a", ...over });
 const embed = (over: object) => ({ model: "colours-1", input: "red", ...over });
 const data = (bytes: string | Uint8Array) => `data:image/png;base64,${Buffer.from(bytes).toString("base64")}`;
@@ -99,7 +100,7 @@ const CASES: readonly Case[] = [
     said({ type: "input_audio" }),
     400,
     "messages[0].content[0].type",
-    /expected a part of type "text" or/,
+    /expected a part of type "text", "image_url" or/,
   ],
   [CHAT, said({ type: "text", text: "a", cache: 1 }), 400, "messages[0].content[0].cache", /unknown here/],
   [
@@ -211,6 +212,56 @@ const CASES: readonly Case[] = [
     400,
     "messages[0]",
     /pictures belong to role user/,
+  ],
+  // Videos; more in videos.test.ts.
+  [
+    CHAT,
+    filmed("http://example.com/a.mp4"),
+    400,
+    "messages[0].content[0].video_url.url",
+    /downloads no videos; send it as a data URL/,
+  ],
+  [CHAT, filmed("data:,"), 400, "messages[0].content[0].video_url.url", /expected a data URL of the form/],
+  [CHAT, filmed("data:;base64,YWJ"), 400, "messages[0].content[0].video_url.url", /not valid base64/],
+  [CHAT, filmed("data:;base64,YWJj,YW"), 400, "messages[0].content[0].video_url.url", /not valid base64/],
+  [CHAT, filmed("data:;base64,"), 400, "messages[0].content[0].video_url.url", /expected an MP4, WebM/],
+  [CHAT, filmed(data("hello")), 400, "messages[0].content[0].video_url.url", /expected an MP4.*a text file/],
+  [
+    CHAT,
+    filmed("data:,", { num_frames: 0 }),
+    400,
+    "messages[0].content[0].video_url.num_frames",
+    /at least 1/,
+  ],
+  [CHAT, filmed("data:,", { fps: 0 }), 400, "messages[0].content[0].video_url.fps", /./],
+  [
+    CHAT,
+    filmed("data:,", { video_start: -1 }),
+    400,
+    "messages[0].content[0].video_url.video_start",
+    /least 0/,
+  ],
+  [CHAT, filmed("data:,", { max_frames: 1 }), 400, "messages[0].content[0].video_url.max_frames", /unknown/],
+  [
+    CHAT,
+    filmed("data:;base64,PICTURE", { num_frames: 2 }),
+    400,
+    "messages[0].content[0].video_url.num_frames",
+    /only for a video's file/,
+  ],
+  [
+    CHAT,
+    said(...Array(17).fill({ type: "video_url", video_url: { url: "data:," } })),
+    400,
+    "messages",
+    /at most 16 parts of type video_url, found 17/,
+  ],
+  [
+    CHAT,
+    chat({ media_io_kwargs: { video: { fps: 1 } } }),
+    400,
+    "media_io_kwargs",
+    /beside its url: num_frames/,
   ],
   // Options.
   [CHAT, chat({ temperature: 2.1 }), 400, "temperature", /at most 2, found 2.1/],

@@ -7,21 +7,34 @@ import { type ChatMessage, type ContentPart, readMessages } from "../../text/con
 import type { ChatLimits } from "../limits.ts";
 import { ApiError } from "./api-error.ts";
 import { CHAT_FIELDS, MESSAGE_FIELDS, withoutIgnored } from "./fields.ts";
-import { generationFields, generationOptions, streamOptions } from "./generation-fields.ts";
+import { defined, generationFields, generationOptions, streamOptions } from "./generation-fields.ts";
 import { parseRequest } from "./parse-request.ts";
 
-/** A picture of a request that was not looked at yet. */
-export interface PictureReference {
+/** A picture or video of a request that was not looked at yet. */
+export interface MediaReference {
   /** A data URL, or an address. */
   readonly url: string;
   /** Where in the request it is, for messages about it. */
   readonly param: string;
+  /** Of a video. */
+  readonly choice?: FrameChoice;
+}
+
+/** Which frames of a video are shown; times in seconds from its start. The names are those of vLLM and Qwen. */
+export interface FrameChoice {
+  /** So many, evenly spaced; with `fps`: at most. */
+  readonly num_frames?: number;
+  /** So many a second. */
+  readonly fps?: number;
+  readonly video_start?: number;
+  readonly video_end?: number;
 }
 
 /** `POST /v1/chat/completions`, understood. */
 export interface ChatRequest {
   readonly model: string;
-  readonly messages: readonly ChatMessage<PictureReference>[];
+  /** A video's one frame is what refers to the video. */
+  readonly messages: readonly ChatMessage<MediaReference>[];
   readonly options: ChatOptions;
   readonly stream: boolean;
   readonly includeUsage: boolean;
@@ -44,8 +57,20 @@ const part = z.discriminatedUnion(
         max_dynamic_patch: z.int().min(1).max(MAX_TILES).nullish(),
       }),
     }),
+    z.strictObject({
+      type: z.literal("video_url"),
+      video_url: z.strictObject({
+        url: z.string().min(1),
+        num_frames: z.int().min(1).nullish(),
+        fps: z.number().positive().nullish(),
+        video_start: z.number().min(0).nullish(),
+        video_end: z.number().min(0).nullish(),
+      }),
+    }),
   ],
-  { error: () => 'expected a part of type "text" or "image_url"; the models read nothing else' },
+  {
+    error: () => 'expected a part of type "text", "image_url" or "video_url"; the models read nothing else',
+  },
 );
 type Part = z.infer<typeof part>;
 
@@ -128,10 +153,14 @@ export function parseChatRequest(body: unknown, limits: ChatLimits): ChatRequest
   };
 }
 
-function toMessage({ role, content }: Message, i: number): ChatMessage<PictureReference> {
-  const toPart = (p: Part, j: number): ContentPart<PictureReference> => {
+function toMessage({ role, content }: Message, i: number): ChatMessage<MediaReference> {
+  const toPart = (p: Part, j: number): ContentPart<MediaReference> => {
     if (p.type === "text") return p;
-    const param = `messages[${i}].content[${j}].image_url`;
+    const param = `messages[${i}].content[${j}].${p.type}`;
+    if (p.type === "video_url") {
+      const { url, ...choice } = p.video_url;
+      return { type: "video", frames: [{ url, param: `${param}.url`, choice: defined(choice) }] };
+    }
     const image = { url: p.image_url.url, param: `${param}.url` };
     const maxTiles = tilesOf(p.image_url, param);
     return { type: "image", image, ...(maxTiles !== undefined && { maxTiles }) };
@@ -143,7 +172,7 @@ function toMessage({ role, content }: Message, i: number): ChatMessage<PictureRe
 }
 
 function checkConversation(
-  messages: readonly ChatMessage<PictureReference>[],
+  messages: readonly ChatMessage<MediaReference>[],
   given: readonly Message[],
   limits: ChatLimits,
 ): void {
@@ -162,9 +191,14 @@ function checkConversation(
   const parts = given.flatMap(({ content }): (string | Part)[] => [content].flat());
   const texts = parts.map((p) => (typeof p === "string" ? p : p.type === "text" ? p.text : ""));
   checkTexts("messages", texts, limits);
-  const pictures = parts.filter((p) => typeof p !== "string" && p.type === "image_url").length;
-  if (pictures > limits.pictures)
-    throw refused("messages", `expected at most ${limits.pictures} pictures, found ${pictures}`);
+  for (const [type, most] of [
+    ["image_url", limits.pictures],
+    ["video_url", limits.videos],
+  ] as const) {
+    const found = parts.filter((p) => typeof p !== "string" && p.type === type).length;
+    if (found > most)
+      throw refused("messages", `expected at most ${most} parts of type ${type}, found ${found}`);
+  }
 }
 
 /** Refuses texts that are too long together, before anyone counts their tokens. */

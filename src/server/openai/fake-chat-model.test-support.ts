@@ -129,7 +129,11 @@ const words = (text: string): string[] => text.match(/\s*\S+/g) ?? [];
 const textOf = (message: ChatMessage<RgbImage>): string =>
   partsOf(message)
     .map((part) =>
-      part.type === "text" ? part.text : part.type === "image" ? describe(part.image) : "[video]",
+      part.type === "text"
+        ? part.text
+        : part.type === "image"
+          ? describe(part.image)
+          : `[${part.frames.length} frames: ${part.frames.map(describe).join(" ")}]`,
     )
     .join(" ");
 

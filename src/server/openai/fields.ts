@@ -47,6 +47,14 @@ export const CHAT_FIELDS: IgnoredFields = {
     why: "models that think are told so by the system message",
     harmless: nothing,
   },
+  media_io_kwargs: {
+    why: "which frames of a video are taken, is said beside its url: num_frames, fps, video_start, video_end",
+    harmless: nothing,
+  },
+  mm_processor_kwargs: {
+    why: "how many tiles a picture may have, is said beside its url: max_dynamic_patch",
+    harmless: nothing,
+  },
   verbosity: { why: "ask for a short or long answer in the messages", harmless: oneOf("medium") },
 };
 

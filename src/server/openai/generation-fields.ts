@@ -70,5 +70,6 @@ export function streamOptions(request: GenerationRequest): { stream: boolean; in
 
 type Defined<T> = { [K in keyof T]: Exclude<T[K], null | undefined> };
 
-const defined = <T extends object>(fields: T): Partial<Defined<T>> =>
+/** The fields that are given. */
+export const defined = <T extends object>(fields: T): Partial<Defined<T>> =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value != null)) as Partial<Defined<T>>;

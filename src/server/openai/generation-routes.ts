@@ -9,8 +9,8 @@ import { parseChatRequest } from "./chat-request.ts";
 import { clientOf } from "./clients.ts";
 import { completionReply } from "./completion-reply.ts";
 import { parseCompletionRequest } from "./completion-request.ts";
+import { loadConversation } from "./conversation-media.ts";
 import { dataEvent, eventStream } from "./event-stream.ts";
-import { loadConversation } from "./pictures.ts";
 import { collect, type ReplyForm, type ReplyOptions } from "./reply.ts";
 
 /** A request that was read: what its model is to do, and how that is told. */
@@ -32,6 +32,7 @@ export function addChatRoute(app: Hono<Env>, api: Api, onDefect: (error: unknown
       const messages = await loadConversation(request.messages, {
         remote: api.remote,
         downloads: api.downloads,
+        videos: api.videos,
         limits,
         signal: scope.signal,
         share: scope.pictures,

@@ -7,15 +7,16 @@ import { Answers } from "./answers.ts";
 import { keysOnly } from "./clients.ts";
 import { addEmbeddingRoute } from "./embedding-routes.ts";
 import { addChatRoute, addCompletionRoute } from "./generation-routes.ts";
+import type { RemotePictures } from "./media-source.ts";
 import { addModelRoutes } from "./model-routes.ts";
-import { PictureMemory, type RemotePictures } from "./pictures.ts";
+import { PictureMemory } from "./picture-memory.ts";
 
 export interface OpenAiOptions {
   /** Models that answer, by the names that requests ask for. */
   readonly chatModels?: ReadonlyMap<string, ChatModel> | undefined;
   /** Who sends one of these may use `/v1` and `/metrics`; none (default): everyone who reaches the server. */
   readonly apiKeys?: readonly string[] | undefined;
-  /** Default: no picture is downloaded. */
+  /** Default: neither pictures nor videos are downloaded. */
   readonly remotePictures?: RemotePictures | undefined;
 }
 
@@ -31,7 +32,8 @@ export function addOpenAiRoutes(
   const memory = new PictureMemory(chat.pictureBytes);
   const apiKeys = options.apiKeys ?? [];
   const downloads = new Gate(chat.downloads, chat.waiting);
-  const api = { services, answers, memory, downloads, remote: options.remotePictures, apiKeys };
+  const videos = new Gate(chat.videoReads, chat.waiting);
+  const api = { services, answers, memory, downloads, videos, remote: options.remotePictures, apiKeys };
   metrics.gauge("internvl_picture_bytes", "Memory of the decoded pictures of requests in flight.", [], () => [
     [[], memory.taken],
   ]);

@@ -2,7 +2,7 @@ import { createServer, type RequestListener, type Server } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { afterEach, expect, test } from "vitest";
 import { isPublicAddress } from "./public-address.ts";
-import { fetchPicture, isListed, type Network } from "./remote-picture.node.ts";
+import { fetchMedia, isListed, type Network } from "./remote-media.node.ts";
 
 let servers: Server[] = [];
 afterEach(() => {
@@ -49,8 +49,11 @@ async function world(
   };
 }
 
-const get = (url: string, network: Network, over: object = {}) =>
-  fetchPicture(url, {
+const get = async (url: string, network: Network, over: object = {}) => {
+  const chunks: Uint8Array[] = [];
+  await fetchMedia(url, {
+    kind: "picture",
+    take: (chunk) => void chunks.push(chunk),
     hosts: ["img.example", "*.cdn.example", "port.example:8080", "8.8.4.4", "10.0.0.1", "[::1]"],
     maxBytes: 1000,
     timeoutMs: 5000,
@@ -58,6 +61,8 @@ const get = (url: string, network: Network, over: object = {}) =>
     network,
     ...over,
   });
+  return Buffer.concat(chunks);
+};
 
 test("the bytes come from the address that was checked, and the host is asked by its name", async () => {
   let asked = "";

@@ -18,13 +18,19 @@ export const SYSTEM_NETWORK: Network = {
   connect: (address, port) => connect({ host: address, port }),
 };
 
+export type MediaKind = "picture" | "video";
+
 export interface RemoteOptions {
+  /** For the words of errors, and what is asked for. */
+  readonly kind: MediaKind;
   /** Hosts that may be asked: "img.example.com", with any subdomain "*.example.com", with a port "example.com:8443". */
   readonly hosts: readonly string[];
   readonly maxBytes: number;
   /** For the whole, redirects included. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
+  /** Is given the bytes as they come. */
+  readonly take: (chunk: Uint8Array) => void | Promise<void>;
   readonly network?: Network | undefined;
 }
 
@@ -32,19 +38,19 @@ const MAX_REDIRECTS = 3;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 
 /**
- * The bytes at an http or https address. Only hosts of the list are asked, and only at public addresses: the name is
+ * Reads the bytes at an http or https address. Only hosts of the list are asked, and only at public addresses: the name is
  * resolved once, all its addresses are checked, and the connection goes to the address that was checked, so that a
  * name that changes its mind leads nowhere. Redirects are checked in the same way. Whatever the answer says of its type
  * is ignored. Throws an ApiError (400 or 413), or the signal's reason.
  */
-export async function fetchPicture(url: string, options: RemoteOptions): Promise<Uint8Array> {
+export async function fetchMedia(url: string, options: RemoteOptions): Promise<void> {
   const timeout = AbortSignal.timeout(options.timeoutMs);
   const signal = AbortSignal.any([options.signal, timeout]);
   try {
     let address = parseAddress(url, undefined);
     for (let redirects = 0; ; redirects++) {
       const response = await ask(address, options, signal);
-      if (!REDIRECTS.has(response.statusCode ?? 0)) return await readPicture(response, address, options);
+      if (!REDIRECTS.has(response.statusCode ?? 0)) return await readAnswer(response, address, options);
       response.destroy();
       const { location } = response.headers;
       if (redirects === MAX_REDIRECTS)
@@ -57,14 +63,14 @@ export async function fetchPicture(url: string, options: RemoteOptions): Promise
     if (timeout.aborted)
       throw new ApiError(
         400,
-        `the picture did not come within ${options.timeoutMs} ms; send it as a data URL`,
+        `the ${options.kind} did not come within ${options.timeoutMs} ms; send it as a data URL`,
         {
           code: "invalid_image_url",
         },
       );
     if (error instanceof ApiError) throw error;
     // What the system says of a failed connection tells of its network only what the answer's absence tells too.
-    throw new ApiError(400, `the picture could not be downloaded: ${messageOf(error)}`, {
+    throw new ApiError(400, `the ${options.kind} could not be downloaded: ${messageOf(error)}`, {
       code: "invalid_image_url",
     });
   }
@@ -130,7 +136,7 @@ async function ask(url: URL, options: RemoteOptions, signal: AbortSignal): Promi
       path: `${url.pathname}${url.search}`,
       headers: {
         Host: url.host,
-        Accept: "image/*",
+        Accept: options.kind === "video" ? "video/*, image/gif" : "image/*",
         "Accept-Encoding": "identity",
         "User-Agent": "internvl",
         Connection: "close",
@@ -146,26 +152,24 @@ async function ask(url: URL, options: RemoteOptions, signal: AbortSignal): Promi
   });
 }
 
-async function readPicture(
+async function readAnswer(
   response: IncomingMessage,
   url: URL,
-  { maxBytes }: RemoteOptions,
-): Promise<Uint8Array> {
+  { maxBytes, kind, take }: RemoteOptions,
+): Promise<void> {
   const tooLarge = () =>
-    new ApiError(413, `the picture has more than ${maxBytes} bytes; send a smaller one`, {
+    new ApiError(413, `the ${kind} has more than ${maxBytes} bytes; send a smaller one`, {
       code: "too_large",
     });
   try {
     if (response.statusCode !== 200) throw refused(url, `answers with status ${response.statusCode}`);
     if (Number(response.headers["content-length"] ?? 0) > maxBytes) throw tooLarge();
-    const chunks: Uint8Array[] = [];
     let size = 0;
     for await (const chunk of response as AsyncIterable<Uint8Array>) {
       size += chunk.byteLength;
       if (size > maxBytes) throw tooLarge();
-      chunks.push(chunk);
+      await take(chunk);
     }
-    return new Uint8Array(Buffer.concat(chunks, size));
   } finally {
     response.destroy();
   }
