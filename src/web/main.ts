@@ -3,6 +3,7 @@ import { Activity } from "./activity.ts";
 import type { Picture } from "./api.ts";
 import { ChatModels } from "./chat/chat-models.ts";
 import { ChatView } from "./chat/chat-view.ts";
+import { ChatSettings } from "./chat/settings.ts";
 import { ClassifySheet } from "./classify-sheet.ts";
 import { byId, closeOnBackdrop, h, icon } from "./dom.ts";
 import { EXAMPLES } from "./examples.ts";
@@ -53,8 +54,9 @@ const viewer = new Viewer(labels, {
   onLike: (picture) => navigation.go({ kind: "similar", id: picture.id }),
   onAsk: askAbout,
 });
-const models = new ChatModels();
-const chat = new ChatView(models, {
+const chatSettings = new ChatSettings();
+const models = new ChatModels(chatSettings);
+const chat = new ChatView(models, chatSettings, {
   onStarted: (id) => {
     navigation.nameChat(id);
     showTitle(navigation.place);

@@ -6,7 +6,11 @@ import { openSite, type Site } from "./web-support.ts";
 
 type Part =
   | { readonly type: "text"; readonly text: string }
-  | { readonly type: "image_url"; readonly image_url: { readonly url: string; readonly detail?: string } };
+  | {
+      readonly type: "image_url";
+      readonly image_url: { readonly url: string; readonly max_dynamic_patch?: number };
+    }
+  | { readonly type: "video_url"; readonly video_url: { readonly url: string } };
 
 /** What the page asks. */
 export interface ChatRequest {
@@ -37,6 +41,8 @@ export interface ChatSite extends AsyncDisposable {
   readonly site: Site;
   /** What `/v1/models` lists; "loading" is a 503. */
   models: readonly string[] | "loading";
+  /** Whoever does not send this one is refused. */
+  key: string | undefined;
   /** Every question so far. */
   readonly requests: ChatRequest[];
   /** How many answers were given up by the page. */
@@ -52,7 +58,12 @@ export async function openChatSite(options: Partial<ServeOptions> = {}): Promise
   const site = await openSite(options);
   const front = createServer((incoming, response) => {
     const path = new URL(incoming.url ?? "/", site.server.url).pathname;
-    if (path === "/v1/models" && chat.models === "loading") {
+    const known = chat.key === undefined || incoming.headers.authorization === `Bearer ${chat.key}`;
+    if (path.startsWith("/v1/") && !known) {
+      response.writeHead(401, { "Content-Type": "application/json" });
+      const error = { message: "the API key is not known here", type: "authentication_error" };
+      response.end(JSON.stringify({ error: { ...error, param: null, code: "invalid_api_key" } }));
+    } else if (path === "/v1/models" && chat.models === "loading") {
       response.writeHead(503, { "Content-Type": "application/json", "Retry-After": "1" });
       response.end(JSON.stringify({ error: { message: "the model is being loaded", type: "loading" } }));
     } else if (path === "/v1/models" && chat.models !== "loading") {
@@ -73,6 +84,7 @@ export async function openChatSite(options: Partial<ServeOptions> = {}): Promise
   const chat: ChatSite = {
     site,
     models: ["stub-8b"],
+    key: undefined,
     requests: [],
     gaveUp: 0,
     answer: words("Hello"),

@@ -44,6 +44,10 @@ test.each(["light", "dark"] as const)(
     await page.getByRole("button", { name: "Conversations" }).click();
     await page.getByRole("dialog").locator(".conversation").first().waitFor();
     expect(await violations(page)).toEqual([]);
+    await page.getByRole("button", { name: "Close" }).click();
+    await page.getByRole("button", { name: "Settings" }).click();
+    await page.getByRole("dialog").getByLabel("API key").waitFor();
+    expect(await violations(page)).toEqual([]);
     await page.context().close();
   },
 );
@@ -77,6 +81,46 @@ test("on a phone nothing of the chat is wider than the screen and everything can
   await page.getByRole("button", { name: "Conversations" }).tap();
   await page.getByRole("dialog").locator(".conversation").first().waitFor();
   expect(await fits()).toBe(true);
+  await page.getByRole("button", { name: "Close" }).tap();
+  await page.getByRole("button", { name: "Settings" }).tap();
+  await page.getByRole("dialog").getByLabel("API key").waitFor();
+  expect(await fits()).toBe(true);
+  await page.context().close();
+});
+
+test.each(["light", "dark"] as const)("a server that asks for a key, in %s mode", async (colorScheme) => {
+  chat.answer = words("Hello");
+  chat.key = "secret";
+  const page = await chat.open("?chat=new", { colorScheme });
+  await page.getByRole("heading", { name: "A key is needed" }).waitFor();
+  expect(await violations(page)).toEqual([]);
+  const field = page.getByLabel("API key");
+  await field.fill("wrong");
+  await field.press("Enter");
+  await page.getByRole("alert").getByText("does not know the key").waitFor();
+  expect(await field.evaluate((e) => e === document.activeElement)).toBe(true);
+  await field.fill("secret");
+  await field.press("Enter");
+  const box = page.getByRole("textbox", { name: "Your question" });
+  await box.waitFor();
+  await expect.poll(() => box.evaluate((e) => e === document.activeElement)).toBe(true);
+  await box.fill("Hi");
+  await box.press("Enter");
+  await page.locator(".prose").getByText("Hello").waitFor();
+  // It is kept, and where it no longer holds the answer says what to do.
+  await page.reload();
+  await box.waitFor();
+  chat.key = "another";
+  await box.fill("Again");
+  await box.press("Enter");
+  await page.getByRole("alert").getByText("Enter the server's key in the settings").waitFor();
+  await page.getByRole("button", { name: "Settings" }).click();
+  await page.getByRole("dialog").getByLabel("API key").fill("another");
+  await page.getByRole("dialog").getByRole("button", { name: "Use it" }).click();
+  await page.keyboard.press("Escape");
+  await page.getByRole("button", { name: /again/i }).last().click();
+  await page.locator(".exchange").last().locator(".prose").getByText("Hello").waitFor();
+  chat.key = undefined;
   await page.context().close();
 });
 

@@ -33,14 +33,29 @@ async function sent({ messages }: ChatRequest) {
   return Promise.all(
     content.map(async (part) => {
       if (part.type === "text") return part.text;
+      if (part.type === "video_url") {
+        const [head, ...frames] = part.video_url.url.split(",");
+        return { head, frames: await Promise.all(frames.map(look)) };
+      }
       const [head, body] = part.image_url.url.split(",") as [string, string];
-      const picture = sharp(Buffer.from(body, "base64"));
-      const { width, height, orientation } = await picture.metadata();
-      const { data } = await picture.removeAlpha().raw().toBuffer({ resolveWithObject: true });
-      const { detail } = part.image_url;
-      return { head, size: [width, height], orientation, detail, first: [...data.subarray(0, 3)] };
+      return { head, ...(await look(body)), tiles: part.image_url.max_dynamic_patch };
     }),
   );
+}
+
+async function look(base64: string) {
+  const picture = sharp(Buffer.from(base64, "base64"));
+  const { width, height, orientation } = await picture.metadata();
+  const { data } = await picture.removeAlpha().raw().toBuffer({ resolveWithObject: true });
+  return { size: [width, height], orientation, first: [...data.subarray(0, 3)] };
+}
+
+/** The frames of a request's only video. */
+async function sentFrames(request: ChatRequest) {
+  const [video] = await sent(request);
+  if (typeof video !== "object" || !("frames" in video)) throw new Error("no video was sent");
+  expect(video.head).toBe("data:video/jpeg;base64");
+  return video.frames;
 }
 
 const solid = (width: number, height: number, background: string) =>
@@ -117,23 +132,30 @@ test("files that are no pictures, and pictures that cannot be opened, are explai
   await page.context().close();
 });
 
-test("a video is sent as its published frames, numbered", async () => {
+test("a video is sent as its published frames", async () => {
   const page = await chat.open();
   // 20 frames at 10 per second, the k-th of grey level 8 + 12 k, made with FFmpeg (VP8).
   const video = await readFile(fileURLToPath(new URL("../fixtures/grey-ramp.webm", import.meta.url)));
   await attach(page, "ramp.webm", "video/webm", video);
   await attached(page).getByText("8 frames").waitFor();
   await ask(page, "What happens?");
-  const parts = await sent(chat.requests[0]!);
-  expect(parts.filter((part) => typeof part === "string")).toEqual([
-    ...Array.from({ length: 8 }, (_, i) => `Frame-${i + 1}: `),
-    "What happens?",
-  ]);
-  const frames = parts.filter((part) => typeof part === "object");
-  expect(frames.every(({ detail, size }) => detail === "low" && size.join() === "64,48")).toBe(true);
+  expect((await sent(chat.requests[0]!)).slice(1)).toEqual(["What happens?"]);
+  const frames = await sentFrames(chat.requests[0]!);
+  expect(frames.every(({ size }) => size.join() === "64,48")).toBe(true);
   // get_index of the InternVL README for 20 frames and 8 segments, by Python.
   const grey = frames.map(({ first }) => Math.round((first[0]! - 8) / 12));
   expect(grey).toEqual([1, 3, 6, 8, 11, 13, 15, 18]);
+  // As many as the settings say, from then on.
+  await page.getByRole("button", { name: "Settings" }).click();
+  await page.getByLabel("Frames of a video").selectOption("4");
+  await page.getByLabel("Detail of a picture").selectOption("Up to 6 tiles");
+  await page.getByRole("button", { name: "Close" }).click();
+  await attach(page, "ramp.webm", "video/webm", video);
+  await attached(page).getByText("4 frames").waitFor();
+  await attach(page, "small.png", "image/png", await solid(30, 20, "#0000ff").png().toBuffer());
+  await attached(page).getByRole("img", { name: "small.png" }).waitFor();
+  await ask(page, "And now?");
+  expect(await sent(chat.requests[1]!)).toMatchObject([{ frames: { length: 4 } }, { tiles: 6 }, "And now?"]);
   await page.context().close();
 });
 
@@ -163,7 +185,7 @@ test("a recording that does not say how long it is has its frames taken too", as
   await attach(page, "recording.webm", "video/webm", Buffer.from(base64, "base64"));
   await attached(page).getByText("8 frames").waitFor();
   await ask(page, "Colours?");
-  const frames = (await sent(chat.requests[0]!)).filter((part) => typeof part === "object");
+  const frames = await sentFrames(chat.requests[0]!);
   const colours = frames.map(({ first: [r, g] }) => (r! > g! ? "red" : "green"));
   expect(colours[0]).toBe("red");
   expect(colours[7]).toBe("green");

@@ -1,6 +1,7 @@
 import { type AnswerEvent, askModel } from "./chat-api.ts";
 import { ChatError, problemText } from "./chat-error.ts";
 import { dataUrl, toMessages } from "./request.ts";
+import type { Settings } from "./settings.ts";
 import type { Answer, Conversation } from "./turns.ts";
 
 export interface AnsweringEvents {
@@ -13,6 +14,7 @@ export interface AnsweringEvents {
 export async function answer(
   model: string,
   conversation: Conversation,
+  { key, tiles }: Settings,
   signal: AbortSignal,
   events: AnsweringEvents,
 ): Promise<Answer> {
@@ -20,8 +22,8 @@ export async function answer(
   const clock = new TokenClock();
   let reason = "";
   try {
-    const messages = await toMessages(conversation.exchanges, dataUrl);
-    for await (const event of askModel(model, messages, signal)) {
+    const messages = await toMessages(conversation.exchanges, tiles, dataUrl);
+    for await (const event of askModel(model, messages, key, signal)) {
       if (event.type === "finish") reason = event.reason;
       if (event.type === "waiting") events.onWaiting(waitingText(event));
       clock.note(event, performance.now());

@@ -17,11 +17,12 @@ const MAX_ATTEMPTS = 10;
 const LONGEST_WAIT_S = 30;
 
 /**
- * The models that the server lists, of the search and of the chat. Throws a ChatError; 503 while they are being loaded.
+ * The models that the server lists, of the search and of the chat. Throws a ChatError; 503 while they are being loaded,
+ * 401 where the key is not the server's.
  * A server without the chat's routes has none.
  */
-export async function listModels(): Promise<string[]> {
-  const response = await request("/v1/models", {});
+export async function listModels(key: string): Promise<string[]> {
+  const response = await request("/v1/models", { headers: authorization(key) });
   if (response.status === 404) return [];
   if (!response.ok) throw await refusal(response);
   const body = (await response.json().catch(() => undefined)) as { data?: unknown } | undefined;
@@ -33,13 +34,14 @@ export async function listModels(): Promise<string[]> {
 export async function* askModel(
   model: string,
   messages: readonly Message[],
+  key: string,
   signal: AbortSignal,
 ): AsyncGenerator<AnswerEvent> {
   const body = JSON.stringify({ model, messages, stream: true, stream_options: { include_usage: true } });
   for (let attempt = 1; ; attempt++) {
     const response = await request("/v1/chat/completions", {
       method: "POST",
-      headers: { "Content-Type": "application/json" },
+      headers: { "Content-Type": "application/json", ...authorization(key) },
       body,
       signal,
     });
@@ -117,6 +119,10 @@ export function readChunk(
   if (typeof tokens === "number" && tokens >= 0) events.push({ type: "usage", tokens });
   return events;
 }
+
+/** A key with other characters than these is none, and could not be sent. */
+const authorization = (key: string): Record<string, string> =>
+  /^[\x21-\x7e]+$/.test(key) ? { Authorization: `Bearer ${key}` } : {};
 
 const textOf = (value: unknown): string => (typeof value === "string" ? value : "");
 

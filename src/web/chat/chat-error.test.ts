@@ -23,6 +23,7 @@ test("a failure says what to do", () => {
   expect(problemText(new ChatError(400, "Too long.", "context_length_exceeded"))).toMatch(
     /^Too long\. Start a new conversation/,
   );
+  expect(problemText(new ChatError(401, "no API key was sent"))).toMatch(/ in the settings/);
   expect(new ChatError(429, "x").isBusy).toBe(true);
   expect(new ChatError(503, "x").isBusy).toBe(false);
   expect(new ChatError(503, "x", "", 1).isBusy).toBe(true);

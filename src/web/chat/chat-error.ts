@@ -31,7 +31,8 @@ function adviceFor({ status, code }: ChatError): string {
   if (code === "context_length_exceeded")
     return "Start a new conversation, or send fewer or smaller pictures.";
   if (status === 413) return "Send fewer or smaller pictures.";
-  if (status === 401 || status === 403) return "This server wants a key or another address; ask who runs it.";
+  if (status === 401) return "Enter the server's key in the settings; who runs it knows it.";
+  if (status === 403) return "This server wants another address; ask who runs it.";
   if (status === 404) return "Reload the page to see which models there are.";
   if (status === 429) return "The model is busy with other questions. Try again in a while.";
   if (status === 503) return "The model is not ready. Try again in a while.";

@@ -3,6 +3,9 @@ import { byId, h } from "../dom.ts";
 import { listModels } from "./chat-api.ts";
 import { ChatError, problemText } from "./chat-error.ts";
 
+import { keyForm } from "./key-form.ts";
+import type { ChatSettings } from "./settings.ts";
+
 const ASK_AGAIN_MS = 1500;
 
 /** The chat models of the server. Without one the page offers no questions, and says how to get one. */
@@ -11,6 +14,8 @@ export class ChatModels {
   readonly #note = byId("chat-note");
   #names: readonly string[] = [];
   #asking = false;
+
+  constructor(readonly settings: ChatSettings) {}
 
   /** The model that is asked. */
   get selected(): string {
@@ -21,7 +26,7 @@ export class ChatModels {
   refresh(): void {
     if (this.#names.length > 0 || this.#asking) return;
     this.#asking = true;
-    chatModels().then(
+    chatModels(this.settings.now.key).then(
       (names) => {
         this.#asking = false;
         this.#names = names;
@@ -31,6 +36,7 @@ export class ChatModels {
       },
       (error: unknown) => {
         this.#asking = false;
+        if (error instanceof ChatError && error.status === 401) return this.#show(this.#askForKey());
         const loading = error instanceof ChatError && error.status === 503;
         this.#show(loading ? [h("p", { text: "Loading the chat model…" })] : [this.#failure(error)]);
         if (loading) setTimeout(() => this.refresh(), ASK_AGAIN_MS);
@@ -40,6 +46,7 @@ export class ChatModels {
 
   /** Shows the models, or why there is none. */
   #show(note: readonly Node[] | undefined): void {
+    const hadFocus = this.#note.contains(document.activeElement);
     document.body.classList.toggle("can-chat", note === undefined);
     this.#note.hidden = note === undefined;
     this.#note.replaceChildren(...(note ?? []));
@@ -48,6 +55,21 @@ export class ChatModels {
     this.#choice.replaceChildren(...this.#names.map((name) => h("option", { value: name, text: name })));
     this.#choice.disabled = this.#names.length < 2;
     this.#choice.hidden = this.#names.length === 0;
+    // What was pressed or filled in is gone.
+    if (hadFocus) (this.#note.querySelector("input") ?? byId("question")).focus();
+  }
+
+  #askForKey(): Node[] {
+    const { settings } = this;
+    const wrong = settings.now.key !== "";
+    const text = wrong
+      ? "This server does not know the key that was entered. Enter another one."
+      : "This server answers questions of those who have its key. Who runs it knows it.";
+    return [
+      h("h2", { text: "A key is needed" }),
+      h("p", { role: wrong ? "alert" : undefined, text }),
+      keyForm(settings, "key-of-chat", () => this.refresh()),
+    ];
   }
 
   #failure(error: unknown): HTMLElement {
@@ -66,8 +88,8 @@ const withoutModel = (): HTMLElement[] => [
 ];
 
 /** The listed models without that of the search, which answers no questions. */
-async function chatModels(): Promise<string[]> {
-  const names = await listModels();
+async function chatModels(key: string): Promise<string[]> {
+  const names = await listModels(key);
   // Asked for second: a model of the search that is listed by then is loaded, and its name known.
   const { model } = await api.status();
   return names.filter((name) => name !== model?.name);

@@ -11,6 +11,8 @@ import { ExchangeView } from "./exchange-view.ts";
 import { AttachError } from "./failures.ts";
 import { readGrounded, splitMarks, thingName } from "./grounded-text.ts";
 import { ChatHistory } from "./history.ts";
+import type { ChatSettings } from "./settings.ts";
+import { SettingsSheet } from "./settings-sheet.ts";
 import { STARTERS } from "./starters.ts";
 import {
   type Answer,
@@ -57,9 +59,10 @@ export class ChatView {
 
   constructor(
     readonly models: ChatModels,
+    readonly settings: ChatSettings,
     readonly events: ChatViewEvents,
   ) {
-    this.#composer = new Composer({
+    this.#composer = new Composer(settings, {
       onSend: (question, edited) => {
         const { exchanges } = this.#conversation;
         void this.#ask(edited ? exchanges.slice(0, -1) : exchanges, question);
@@ -87,6 +90,8 @@ export class ChatView {
       this.#composer.focus();
     });
     byId("open-conversations").addEventListener("click", () => void this.#sheet.open());
+    const sheet = new SettingsSheet(settings, () => models.refresh());
+    byId("open-chat-settings").addEventListener("click", () => sheet.open());
     document.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || event.defaultPrevented || !this.#run) return;
       if (!this.#main.hidden && !document.querySelector("dialog[open]")) this.stop();
@@ -236,7 +241,7 @@ export class ChatView {
     this.events.onStarted(conversation.id);
 
     const drawing = new Drawing((text, thinking) => this.#following(() => view.grow(text, thinking)));
-    const given = await answer(this.models.selected, conversation, run.abort.signal, {
+    const given = await answer(this.models.selected, conversation, this.settings.now, run.abort.signal, {
       onWaiting: (text) => view.wait(text),
       onWords: (text, thinking) => drawing.next(text, thinking),
     });

@@ -3,12 +3,13 @@ import { formatPlural } from "../format.ts";
 import { announce } from "../notices.ts";
 import { BlobUrls } from "./blob-urls.ts";
 import { AttachError } from "./failures.ts";
+import type { ChatSettings } from "./settings.ts";
 import { shrinkPicture } from "./shrink-picture.ts";
 import type { Attachment, Question } from "./turns.ts";
 import { sampleVideo } from "./video-frames.ts";
 
 /** Pictures of one question, frames of videos among them: more would not fit into what a model can read. */
-const MAX_PICTURES = 24;
+const MAX_PICTURES = 64;
 
 export interface ComposerEvents {
   /** `edited`: in place of the last question. */
@@ -39,7 +40,10 @@ export class Composer {
   #drafts: Draft[] = [];
   #busy = false;
 
-  constructor(readonly events: ComposerEvents) {
+  constructor(
+    readonly settings: ChatSettings,
+    readonly events: ComposerEvents,
+  ) {
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit();
@@ -120,7 +124,7 @@ export class Composer {
         this.#add(file.name, async (signal, onStep) => ({
           kind: "video",
           name: file.name,
-          frames: await sampleVideo(file, file.name, signal, onStep),
+          frames: await sampleVideo(file, file.name, this.settings.now.frames, signal, onStep),
         }));
       // No type means one that the browser does not know: it looks into the file.
       else if (file.type === "" || file.type.startsWith("image/"))

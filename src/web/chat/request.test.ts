@@ -25,38 +25,34 @@ test("a request has the pictures before the words, and neither thoughts nor ques
       { question: { text: "lost", attachments: [] }, answer: { text: "", thinking: "", ending: "failed" } },
       { question: { text: "", attachments: [{ kind: "video", name: "v", frames }] } },
     ],
-    async (blob) => names.get(blob)!,
+    undefined,
+    async (blob) => `data:image/png;base64,${names.get(blob)}`,
   );
   expect(messages).toEqual([
     {
       role: "user",
       content: [
-        { type: "image_url", image_url: { url: "p1" } },
+        { type: "image_url", image_url: { url: "data:image/png;base64,p1" } },
         { type: "text", text: "first" },
       ],
     },
     { role: "assistant", content: "yes" },
     {
       role: "user",
-      content: [
-        { type: "text", text: "Frame-1: " },
-        { type: "image_url", image_url: { url: "f1" } },
-        { type: "text", text: "Frame-2: " },
-        { type: "image_url", image_url: { url: "f2" } },
-      ],
+      content: [{ type: "video_url", video_url: { url: "data:video/jpeg;base64,f1,f2" } }],
     },
   ]);
 });
 
-test("the frames of a conversation that has nothing else get one tile each", async () => {
-  const question = { text: "", attachments: [{ kind: "video", name: "v", frames: [picture("f")] }] } as const;
-  expect(await toMessages([{ question }], async () => "f")).toEqual([
-    {
-      role: "user",
-      content: [
-        { type: "text", text: "Frame-1: " },
-        { type: "image_url", image_url: { url: "f", detail: "low" } },
-      ],
-    },
+test("pictures bring the number of tiles that was chosen, frames of videos have one anyway", async () => {
+  const frames = [picture("f")];
+  const attachments = [
+    { kind: "picture", picture: picture("p") },
+    { kind: "video", name: "v", frames },
+  ] as const;
+  const [message] = await toMessages([{ question: { text: "", attachments } }], 6, async () => "data:x,A");
+  expect(message!.content).toEqual([
+    { type: "image_url", image_url: { url: "data:x,A", max_dynamic_patch: 6 } },
+    { type: "video_url", video_url: { url: "data:video/jpeg;base64,A" } },
   ]);
 });

@@ -1,4 +1,4 @@
-import { FRAME_COUNTS, segmentFrames } from "../../vision/frame-sampling.ts";
+import { segmentFrames } from "../../vision/frame-sampling.ts";
 import { AttachError } from "./failures.ts";
 import { drawPicture } from "./shrink-picture.ts";
 import type { KeptPicture } from "./turns.ts";
@@ -13,12 +13,13 @@ const STEP_MS = 15_000;
 const USUAL_FPS = 30;
 
 /**
- * The frames of a video that the published demo shows to a model, read by the browser's own decoder. `onStep` is told
+ * So many frames of a video, chosen as the published demo does, read by the browser's own decoder. `onStep` is told
  * how many are there. Throws an AttachError for a file that this browser does not play, or the signal's reason.
  */
 export async function sampleVideo(
   file: Blob,
   name: string,
+  count: number,
   signal: AbortSignal,
   onStep: (done: number, total: number) => void,
 ): Promise<KeptPicture[]> {
@@ -34,7 +35,6 @@ export async function sampleVideo(
     await opened;
     const durationS = await measureDuration(video, name, signal);
     const fps = (await measureFps(video, signal)) ?? USUAL_FPS;
-    const count = FRAME_COUNTS.demo;
     const frames = segmentFrames({ frames: Math.max(1, Math.round(durationS * fps)), fps }, count);
     const scale = Math.min(1, FRAME_SIDE / Math.min(video.videoWidth, video.videoHeight));
     const size = {
