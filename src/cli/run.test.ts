@@ -45,6 +45,8 @@ describe("a user's mistake ends with 2, a message on stderr and no stack", () =>
     [["eval", "clasify", "x"], "Did you mean classify?"],
     [["index"], "expected an image index, found none"],
     [["index", "--remove"], "name the folders"],
+    [["serve", "--allow-origin", "app.example"], "Expected scheme, name and port alone"],
+    [["serve", "--allow-origin", "https://app.example/"], "Expected scheme, name and port alone"],
     [["serve", "--host-name", "http://nas.lan"], "Expected a name without scheme and port"],
     [["serve", "--port", "65536"], "Expected a whole number from 0 to 65535"],
     [["eval"], "Usage: internvl eval"],

@@ -1,5 +1,7 @@
 import { type Context, Hono } from "hono";
+import { cors } from "hono/cors";
 import { methodNotAllowed } from "hono/method-not-allowed";
+import { requestId } from "hono/request-id";
 import { matchedRoutes } from "hono/route";
 import { addClassifyRoute } from "./classify-route.ts";
 import type { Env, Services } from "./context.ts";
@@ -29,9 +31,11 @@ export interface AppOptions extends OpenAiOptions {
   readonly folderChanges?: boolean | undefined;
   /** Host names, besides IP addresses and localhost, under which the server is reached. */
   readonly hostNames?: readonly string[] | undefined;
+  /** Origins whose pages may use `/v1`, such as https://app.example, or * for all; default: none. */
+  readonly allowOrigins?: readonly string[] | undefined;
   readonly limits?: Partial<Limits> | undefined;
-  /** Is told of failures that are no mistake of the user. */
-  readonly onDefect: (error: unknown) => void;
+  /** Is told of failures that are no mistake of the user, and of the request that they happened to. */
+  readonly onDefect: (error: unknown, requestId?: string) => void;
 }
 
 export interface App {
@@ -157,12 +161,13 @@ function addMiddleware(
   app.onError((error, c) => {
     // What is thrown for a client that is gone may be of any kind.
     const known = c.var.gone?.aborted ? new HttpError(499, "the request was cancelled") : toHttpError(error);
-    if (known.status === 500) options.onDefect(error);
+    if (known.status === 500) options.onDefect(error, c.var.requestId);
     return failure(c, known);
   });
   app.notFound((c) =>
     failure(c, new HttpError(404, `${c.req.method} ${c.req.path}: there is no such address`)),
   );
+  app.use(requestId());
   app.use(async (c, next) => {
     await next();
     // The pattern, not the path: as many series as there are routes. Middleware has a * in it.
@@ -187,7 +192,25 @@ function addMiddleware(
         ),
     }),
   );
-  app.use(sameOriginOnly({ loopback: options.loopback, names: options.hostNames ?? [] }));
+  const allowed = new Set(options.allowOrigins ?? []);
+  const allows = (origin: string) => allowed.has("*") || allowed.has(origin);
+  app.use(
+    sameOriginOnly({
+      loopback: options.loopback,
+      names: options.hostNames ?? [],
+      allows: (origin, path) => isApiPath(path) && allows(origin),
+    }),
+  );
+  if (allowed.size > 0)
+    app.use(
+      "/v1/*",
+      cors({
+        origin: (origin) => (allows(origin) ? origin : null),
+        allowMethods: ["GET", "POST"],
+        exposeHeaders: ["X-Request-Id", "Retry-After"],
+        maxAge: 600,
+      }),
+    );
   app.use(async (c, next) => {
     const gone = AbortSignal.any([c.req.raw.signal, cancelled]);
     c.set("gone", gone);

@@ -11,6 +11,8 @@ export interface Env {
   /** What the adapter to Node adds; requests of tests in the same process have none of it. */
   Bindings: { readonly incoming?: IncomingMessage };
   Variables: {
+    /** What client and log call the request: the client's own `X-Request-Id`, or one that is made up. */
+    requestId: string;
     /** Aborts when the client goes away, the request takes too long or the server stops. */
     signal: AbortSignal;
     /** The same without the time: for answers that take as long as the client's line. */

@@ -26,11 +26,17 @@ test("the host of a header", () => {
 
 async function status(
   headers: Record<string, string>,
-  options: { loopback?: boolean; names?: string[]; path?: string } = {},
+  options: { loopback?: boolean; names?: string[]; path?: string; allowed?: string } = {},
 ): Promise<number> {
   const app = new Hono();
   app.onError((error, c) => c.text(error.message, toHttpError(error).status as 500));
-  app.use(sameOriginOnly({ loopback: options.loopback ?? true, names: options.names ?? [] }));
+  app.use(
+    sameOriginOnly({
+      loopback: options.loopback ?? true,
+      names: options.names ?? [],
+      allows: (origin, path) => origin === options.allowed && path.startsWith("/v1/"),
+    }),
+  );
   app.get("*", (c) => c.text("ok"));
   return (await app.request(options.path ?? "/api/x", { headers })).status;
 }
@@ -64,4 +70,18 @@ test("cross-site requests are refused, links to the page are not", async () => {
   const link = { host, "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate" };
   expect(await status(link, { path: "/" })).toBe(200);
   expect(await status(link)).toBe(403);
+});
+
+test("a page of an origin that is allowed reaches what it is allowed to", async () => {
+  const host = "localhost:4747";
+  const allowed = "https://app.example";
+  const page = { host, origin: allowed, "sec-fetch-site": "cross-site" };
+  expect(await status(page, { allowed, path: "/v1/models" })).toBe(200);
+  expect(await status(page, { allowed, path: "/api/x" })).toBe(403);
+  expect(await status({ ...page, origin: "https://evil.example" }, { allowed, path: "/v1/models" })).toBe(
+    403,
+  );
+  expect(await status({ ...page, host: "evil.example" }, { allowed, path: "/v1/models" })).toBe(403);
+  const { origin: _, ...image } = page;
+  expect(await status(image, { allowed, path: "/v1/models" })).toBe(403);
 });

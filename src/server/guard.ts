@@ -25,11 +25,13 @@ export function hostName(header: string): string | undefined {
  * DNS rebinding makes a foreign page same-origin by pointing its own name at this server, so the Host header is
  * checked: an IP address or localhost cannot be rebound, other names only pass when they are in `names`. A server
  * bound to the loopback interface further insists on a loopback host. Cross-site requests are told by Origin and
- * Sec-Fetch-Site; a program that sends neither is no browser and acts with its user's rights anyway.
+ * Sec-Fetch-Site; a program that sends neither is no browser and acts with its user's rights anyway. Pages of origins
+ * that `allows` names for a path may send what browsers send with an Origin; the Host is checked all the same.
  */
 export function sameOriginOnly(options: {
   readonly loopback: boolean;
   readonly names: readonly string[];
+  readonly allows?: (origin: string, path: string) => boolean;
 }): MiddlewareHandler {
   const names = new Set(options.names.map((n) => n.toLowerCase()));
   return async (c, next) => {
@@ -44,6 +46,7 @@ export function sameOriginOnly(options: {
         `the Host header "${header}" does not name this server; open it as localhost, or start it with its name: internvl serve --host-name NAME`,
       );
     const origin = c.req.header("origin");
+    if (origin !== undefined && options.allows?.(origin, c.req.path)) return next();
     if (origin !== undefined && origin !== `http://${header}` && origin !== `https://${header}`)
       throw new HttpError(
         403,

@@ -28,11 +28,13 @@ export interface ServeOptions extends OpenAiOptions {
   readonly remoteFolderChanges?: boolean | undefined;
   /** Names under which the server may be opened besides IP addresses, localhost, `host` and this machine's name. */
   readonly hostNames?: readonly string[] | undefined;
+  /** Origins whose pages may use `/v1`, such as https://app.example, or * for all; default: none. */
+  readonly allowOrigins?: readonly string[] | undefined;
   readonly limits?: AppOptions["limits"];
   /** How long a shutdown waits for requests in flight. Default 5 seconds. */
   readonly graceMs?: number | undefined;
-  /** Default: writes them to stderr. */
-  readonly onDefect?: ((error: unknown) => void) | undefined;
+  /** Default: writes them to stderr. The request is called as in its `X-Request-Id`. */
+  readonly onDefect?: AppOptions["onDefect"] | undefined;
 }
 
 export interface RunningServer {
@@ -56,13 +58,14 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
   const host = options.host ?? "127.0.0.1";
   const loopback = isLoopback(host);
   const page = options.page === false ? undefined : (options.page ?? (await loadPage()));
-  const onDefect = options.onDefect ?? ((error: unknown) => console.error(error));
+  const onDefect = options.onDefect ?? logDefect;
   const app = createApp({
     library: options.library,
     page,
     loopback,
     folderChanges: loopback || options.remoteFolderChanges === true,
     hostNames: [...(loopback ? [] : [host, hostname()]), ...(options.hostNames ?? [])],
+    allowOrigins: options.allowOrigins,
     limits: options.limits,
     chatModels: options.chatModels,
     apiKeys: options.apiKeys,
@@ -79,7 +82,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
   server.maxConnections = options.limits?.connections ?? LIMITS.connections;
   const port = await listen(server, host, options.port ?? DEFAULT_PORT);
   // Such as too many open files when a connection is accepted: the server goes on.
-  server.on("error", onDefect);
+  server.on("error", (error) => onDefect(error));
   const ready = startFolders(app.ready, options.folders ?? []);
   const indexed = ready.then(async () => {
     const { indexer } = await app.ready;
@@ -98,6 +101,11 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     indexed,
     close: () => (closed ??= shutDown(server, app, options)),
   };
+}
+
+function logDefect(error: unknown, requestId?: string): void {
+  if (requestId === undefined) console.error(error);
+  else console.error(`request ${requestId}:`, error);
 }
 
 async function startFolders(ready: App["ready"], folders: readonly string[]) {

@@ -40,6 +40,7 @@ interface ServeOptions extends ModelOptions, Partial<IndexOptions>, JsonOption {
   readonly batch: number;
   readonly apiKey?: readonly string[];
   readonly pictureHost?: readonly string[];
+  readonly allowOrigin?: readonly string[];
 }
 
 export function addServe(program: Command, context: Context): void {
@@ -76,6 +77,11 @@ export function addServe(program: Command, context: Context): void {
       "--picture-host <host>",
       "let requests name pictures and videos on this host; repeatable",
       hostNames,
+    )
+    .option(
+      "--allow-origin <origin>",
+      "let pages of this origin use /v1, * for all; repeatable",
+      allowedOrigins,
     )
     .addOption(modelOption(context))
     .addOption(precisionOption())
@@ -116,6 +122,7 @@ async function serveUntilStopped(context: Context, options: ServeOptions): Promi
     remoteFolderChanges: options.allowRemoteFolders ?? false,
     chatModels,
     apiKeys,
+    allowOrigins: options.allowOrigin,
     ...(options.pictureHost && { remotePictures: { hosts: options.pictureHost } }),
   });
   try {
@@ -239,6 +246,13 @@ function hostNames(name: string, earlier: readonly string[] | undefined): readon
   if (!/^[\w.-]+$/.test(name))
     throw new InvalidArgumentError("Expected a name without scheme and port, such as nas.lan.");
   return collect(name, earlier);
+}
+
+/** Parser of --allow-origin, which may be given several times. */
+function allowedOrigins(origin: string, earlier: readonly string[] | undefined): readonly string[] {
+  if (origin !== "*" && !(URL.canParse(origin) && new URL(origin).origin === origin))
+    throw new InvalidArgumentError("Expected scheme, name and port alone, such as https://app.example.");
+  return collect(origin, earlier);
 }
 
 function portOf(text: string): number {

@@ -21,8 +21,10 @@ interface Prepared {
   readonly start: (model: ChatModel) => AsyncIterable<ChatChunk>;
 }
 
+type OnDefect = (error: unknown, requestId: string) => void;
+
 /** `POST /v1/chat/completions`. */
-export function addChatRoute(app: Hono<Env>, api: Api, onDefect: (error: unknown) => void): void {
+export function addChatRoute(app: Hono<Env>, api: Api, onDefect: OnDefect): void {
   const { limits } = api.services;
   app.post("/v1/chat/completions", (c) =>
     answer(c, api, onDefect, async (body, scope, client) => {
@@ -44,7 +46,7 @@ export function addChatRoute(app: Hono<Env>, api: Api, onDefect: (error: unknown
 }
 
 /** `POST /v1/completions`. */
-export function addCompletionRoute(app: Hono<Env>, api: Api, onDefect: (error: unknown) => void): void {
+export function addCompletionRoute(app: Hono<Env>, api: Api, onDefect: OnDefect): void {
   const { limits } = api.services;
   app.post("/v1/completions", (c) =>
     answer(c, api, onDefect, async (body, scope, client) => {
@@ -91,7 +93,7 @@ function checkRoom({ contextLength }: ChatModel, { maxTokens }: ChatOptions): vo
 async function answer(
   c: Context<Env>,
   api: Api,
-  onDefect: (error: unknown) => void,
+  onDefect: OnDefect,
   prepare: (body: unknown, scope: AnswerScope, client: string) => Promise<Prepared>,
 ): Promise<Response> {
   const { chat } = api.services.limits;
@@ -118,7 +120,7 @@ async function answer(
     onLeave: scope.leave,
     onError(error) {
       const known = toHttpError(error);
-      if (known.status === 500) onDefect(error);
+      if (known.status === 500) onDefect(error, c.var.requestId);
       return dataEvent(apiErrorBody(known));
     },
   });

@@ -24,7 +24,7 @@ export interface OpenAiOptions {
 export function addOpenAiRoutes(
   app: Hono<Env>,
   services: Services,
-  options: OpenAiOptions & { readonly onDefect: (error: unknown) => void },
+  options: OpenAiOptions & { readonly onDefect: (error: unknown, requestId: string) => void },
   metrics: Metrics,
 ): { readonly idle: () => Promise<void> } {
   const { chat } = services.limits;
