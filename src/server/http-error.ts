@@ -75,6 +75,7 @@ export function inHouseForm(issue: z.core.$ZodRawIssue): string | undefined {
 
 export function kindOf(input: unknown): string {
   if (input === undefined) return "nothing";
+  if (input === null) return "null";
   // Text from the address that was to become a number.
   if (Number.isNaN(input)) return "other text";
   if (typeof input === "number") return String(input);

@@ -39,6 +39,8 @@ export interface ChatRequest {
   readonly stream: boolean;
   readonly includeUsage: boolean;
   readonly logprobs: boolean;
+  /** What the request calls the most tokens of an answer. */
+  readonly maxTokensField: "max_tokens" | "max_completion_tokens";
 }
 
 /** More tiles than any published model was shown of a picture. */
@@ -150,6 +152,7 @@ export function parseChatRequest(body: unknown, limits: ChatLimits): ChatRequest
     },
     ...streamOptions(request),
     logprobs,
+    maxTokensField: max_completion_tokens == null ? "max_tokens" : "max_completion_tokens",
   };
 }
 

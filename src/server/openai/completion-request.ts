@@ -15,6 +15,8 @@ export interface CompletionRequest {
   readonly stream: boolean;
   readonly includeUsage: boolean;
   readonly logprobs: boolean;
+  /** Whether answers begin with their prompt. */
+  readonly echo: boolean;
 }
 
 /** Most tokens where none are named; OpenAI's own. */
@@ -28,6 +30,7 @@ const completionSchema = (limits: ChatLimits) =>
     ...generationFields(limits),
     prompt: z.union([z.string().min(1), z.array(z.string().min(1)).min(1).max(limits.answers)]),
     logprobs: z.int().min(0).max(MAX_LOGPROBS).nullish(),
+    echo: z.boolean().nullish(),
   });
 
 /** Reads a body; throws a 400 that names the field which is wrong or cannot be honoured. */
@@ -42,6 +45,13 @@ export function parseCompletionRequest(body: unknown, limits: ChatLimits): Compl
       `n: ${request.n} answers to each of ${prompts.length} prompts, at most ${limits.answers} together; send several requests`,
       { param: "n" },
     );
+  const echo = request.echo ?? false;
+  if (echo && logprobs != null)
+    throw new ApiError(
+      400,
+      "echo: not together with logprobs: the prompt's log probabilities are not told; leave one of them out",
+      { param: "echo" },
+    );
   checkTexts("prompt", prompts, limits);
   return {
     model: request.model,
@@ -52,5 +62,6 @@ export function parseCompletionRequest(body: unknown, limits: ChatLimits): Compl
     },
     ...streamOptions(request),
     logprobs: logprobs != null,
+    echo,
   };
 }

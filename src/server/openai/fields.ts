@@ -61,7 +61,6 @@ export const CHAT_FIELDS: IgnoredFields = {
 export const COMPLETION_FIELDS: IgnoredFields = {
   ...COMMON,
   suffix: { why: "text can only go on, not be filled in", harmless: oneOf("") },
-  echo: { why: "the prompt is not repeated; put it before the answer yourself", harmless: nothing },
   best_of: { why: "answers are not ranked; ask for n of them", harmless: oneOf(1) },
 };
 

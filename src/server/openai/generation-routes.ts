@@ -8,7 +8,7 @@ import { chatReply } from "./chat-reply.ts";
 import { parseChatRequest } from "./chat-request.ts";
 import { clientOf } from "./clients.ts";
 import { completionReply } from "./completion-reply.ts";
-import { parseCompletionRequest } from "./completion-request.ts";
+import { type CompletionRequest, parseCompletionRequest } from "./completion-request.ts";
 import { loadConversation } from "./conversation-media.ts";
 import { dataEvent, eventStream } from "./event-stream.ts";
 import { collect, type ReplyForm, type ReplyOptions } from "./reply.ts";
@@ -30,7 +30,7 @@ export function addChatRoute(app: Hono<Env>, api: Api, onDefect: OnDefect): void
     answer(c, api, onDefect, async (body, scope, client) => {
       const request = parseChatRequest(body, limits.chat);
       const model = api.answers.model(request.model, client);
-      checkRoom(model, request.options);
+      checkRoom(model, request.options, request.maxTokensField);
       const messages = await loadConversation(request.messages, {
         remote: api.remote,
         downloads: api.downloads,
@@ -52,41 +52,47 @@ export function addCompletionRoute(app: Hono<Env>, api: Api, onDefect: OnDefect)
     answer(c, api, onDefect, async (body, scope, client) => {
       const request = parseCompletionRequest(body, limits.chat);
       const model = api.answers.model(request.model, client);
-      checkRoom(model, request.options);
+      checkRoom(model, request.options, "max_tokens");
       const options = { ...request.options, signal: scope.signal };
       return {
         request,
         model,
         form: completionReply,
-        start: (m) => completeAll(m, request.prompts, options),
+        start: (m) => completeAll(m, request, options),
       };
     }),
   );
 }
 
-/** Prompts one after the other; the answers to prompt i have the indices i·n to i·n + n - 1. */
+/**
+ * Prompts one after the other; the answers to prompt i have the indices i·n to i·n + n - 1, and with `echo` begin with it.
+ */
 async function* completeAll(
   model: ChatModel,
-  prompts: readonly string[],
+  { prompts, echo }: Pick<CompletionRequest, "prompts" | "echo">,
   options: ChatOptions,
 ): AsyncGenerator<ChatChunk> {
+  const begun = new Set<number>();
   const sum = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
   for (const [i, prompt] of prompts.entries())
-    for await (const { usage, index, ...chunk } of model.complete(prompt, options)) {
+    for await (const { usage, index: own, ...chunk } of model.complete(prompt, options)) {
+      const index = i * (options.n ?? 1) + own;
+      const text = echo && !begun.has(index) ? prompt + chunk.text : chunk.text;
+      begun.add(index);
       sum.promptTokens += usage?.promptTokens ?? 0;
       sum.cachedTokens += usage?.cachedTokens ?? 0;
       sum.completionTokens += usage?.completionTokens ?? 0;
       const last = usage && i === prompts.length - 1;
-      yield { ...chunk, index: i * (options.n ?? 1) + index, ...(last && { usage: sum }) };
+      yield { ...chunk, index, text, ...(last && { usage: sum }) };
     }
 }
 
-function checkRoom({ contextLength }: ChatModel, { maxTokens }: ChatOptions): void {
+function checkRoom({ contextLength }: ChatModel, { maxTokens }: ChatOptions, param: string): void {
   if (maxTokens !== undefined && maxTokens > contextLength)
     throw new ApiError(
       400,
-      `max_tokens: expected at most ${contextLength}, the model's context, found ${maxTokens}; ask for fewer`,
-      { param: "max_tokens" },
+      `${param}: expected at most ${contextLength}, the model's context, found ${maxTokens}; ask for fewer`,
+      { param },
     );
 }
 

@@ -10,7 +10,12 @@ export function addModelRoutes(app: Hono<Env>, api: Api): void {
     const embedder = api.services.state().loading ? [] : [api.services.library().model.name];
     return [...new Set([...api.answers.models.keys(), ...embedder])];
   };
-  const modelJson = (id: string) => ({ id, object: "model", created, owned_by: "internvl" });
+  const modelJson = (id: string) => {
+    const context = api.answers.models.get(id)?.contextLength;
+    // Tokens of a conversation and its answer together, under vLLM's name.
+    const more = context === undefined ? {} : { max_model_len: context };
+    return { id, object: "model", created, owned_by: "internvl", ...more };
+  };
 
   app.get("/v1/models", (c) => c.json({ object: "list", data: names().map(modelJson) }));
 

@@ -28,7 +28,13 @@ const dataUrl = async (colour: string, width: number, height: number) =>
 test("models, with slashes in their names, and what is none", async () => {
   const models = await client.models.list();
   expect(models.data.map(({ id }) => id)).toEqual(["fake", "org/thinker", "colours-1"]);
-  expect(await client.models.retrieve("org/thinker")).toMatchObject({ id: "org/thinker", object: "model" });
+  expect(await client.models.retrieve("org/thinker")).toEqual({
+    id: "org/thinker",
+    object: "model",
+    created: expect.any(Number),
+    owned_by: "internvl",
+    max_model_len: 4096,
+  });
   await expect(client.models.retrieve("gpt")).rejects.toMatchObject({ status: 404, code: "model_not_found" });
 });
 
@@ -216,6 +222,17 @@ test("completions: several prompts, their answers numbered, at once and as a str
     choices: texts.map((text, index) => ({ index, text, finish_reason: "stop", logprobs: null })),
     usage: { prompt_tokens: 3, completion_tokens: 18, total_tokens: 21 },
   });
+  const streamed = ["", "", "", ""];
+  for await (const { choices } of await client.completions.create({ ...body, stream: true }))
+    for (const { index, text } of choices) streamed[index] += text;
+  expect(streamed).toEqual(texts);
+});
+
+test("completions begin with their prompts where that is asked for", async () => {
+  const body = { model: "fake", prompt: ["p q", "r"], n: 2, echo: true };
+  const reply = await client.completions.create(body);
+  const texts = ["p q#0 You said: p q", "p q#1 You said: p q", "r#0 You said: r", "r#1 You said: r"];
+  expect(reply.choices.map(({ text }) => text)).toEqual(texts);
   const streamed = ["", "", "", ""];
   for await (const { choices } of await client.completions.create({ ...body, stream: true }))
     for (const { index, text } of choices) streamed[index] += text;
