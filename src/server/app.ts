@@ -13,7 +13,7 @@ import { errorBody, HttpError, toHttpError } from "./http-error.ts";
 import { Indexer } from "./indexer.ts";
 import { LIMITS, type Limits } from "./limits.ts";
 import { type Counter, Metrics } from "./metrics.ts";
-import { apiErrorBody, isApiPath } from "./openai/api-error.ts";
+import { ApiError, apiErrorBody, isApiPath } from "./openai/api-error.ts";
 import { addOpenAiRoutes, type OpenAiOptions } from "./openai/routes.ts";
 import type { Page } from "./page.ts";
 import { addPictureRoutes } from "./picture-routes.ts";
@@ -108,9 +108,18 @@ export function createApp(options: AppOptions): App {
       await parts?.indexer.close();
     },
     chatsEnded: () => openAi.idle(),
-    cancel: () => cancelling.abort(),
+    cancel: () => cancelling.abort(stopped()),
   };
 }
+
+/** What those are told whose requests take longer than a shutdown waits. */
+const stopped = (): ApiError =>
+  new ApiError(503, "the server was stopped before this was answered; ask again when it is back", {
+    code: "server_stopped",
+  });
+
+const whyGone = ({ reason }: AbortSignal): HttpError =>
+  reason instanceof HttpError ? reason : new HttpError(499, "the request was cancelled");
 
 /** The library before, while and after it is loaded. */
 class Loading {
@@ -160,7 +169,7 @@ function addMiddleware(
   };
   app.onError((error, c) => {
     // What is thrown for a client that is gone may be of any kind.
-    const known = c.var.gone?.aborted ? new HttpError(499, "the request was cancelled") : toHttpError(error);
+    const known = c.var.gone?.aborted ? whyGone(c.var.gone) : toHttpError(error);
     if (known.status === 500) options.onDefect(error, c.var.requestId);
     return failure(c, known);
   });

@@ -148,6 +148,9 @@ function urlHost(host: string): string {
   return isIPv6(host) ? `[${host}]` : host;
 }
 
+/** What is cancelled may say so for as long. */
+const LAST_WORDS_MS = 1_000;
+
 /**
  * First no new connections, no event streams and no more indexing, while requests in flight go on; what is not
  * finished after the grace is cancelled. The whole takes little longer than the grace, even if the model is still
@@ -161,8 +164,10 @@ async function shutDown(server: Server, app: App, options: ServeOptions): Promis
   // A kept-alive connection becomes idle only when its last answer is out.
   const idle = setInterval(() => server.closeIdleConnections(), 50);
   await within(graceMs, Promise.all([ended, stopped]));
-  clearInterval(idle);
   app.cancel();
+  // Streams end with an event that says why.
+  await within(LAST_WORDS_MS, ended);
+  clearInterval(idle);
   server.closeAllConnections();
   const closed = Promise.all([options.library, stopped]).then(
     ([library]) => library.close(),

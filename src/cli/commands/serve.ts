@@ -41,6 +41,7 @@ interface ServeOptions extends ModelOptions, Partial<IndexOptions>, JsonOption {
   readonly apiKey?: readonly string[];
   readonly pictureHost?: readonly string[];
   readonly allowOrigin?: readonly string[];
+  readonly grace: number;
 }
 
 export function addServe(program: Command, context: Context): void {
@@ -83,6 +84,11 @@ export function addServe(program: Command, context: Context): void {
       "let pages of this origin use /v1, * for all; repeatable",
       allowedOrigins,
     )
+    .addOption(
+      new Option("--grace <s>", "how long running requests may go on when it is stopped, in seconds")
+        .argParser(integer(0, 86_400))
+        .default(5),
+    )
     .addOption(modelOption(context))
     .addOption(precisionOption())
     .addOption(threadsOption())
@@ -90,7 +96,7 @@ export function addServe(program: Command, context: Context): void {
     .addHelpText(
       "after",
       `
-Prints the address when searches can be answered; Ctrl-C stops it. Whoever can reach the address can
+Prints the address when searches can be answered; Ctrl-C stops it, twice at once. Whoever can reach the address can
 see every picture of the index: it listens on this machine only unless --host says otherwise. It
 answers to IP addresses, localhost, --host and this machine's name; a name of your network's or of a
 proxy before it needs --host-name. Programs for OpenAI's API find models under /v1 (docs/server.md).
@@ -123,6 +129,7 @@ async function serveUntilStopped(context: Context, options: ServeOptions): Promi
     chatModels,
     apiKeys,
     allowOrigins: options.allowOrigin,
+    graceMs: 1000 * options.grace,
     ...(options.pictureHost && { remotePictures: { hosts: options.pictureHost } }),
   });
   try {

@@ -240,6 +240,45 @@ test("a server without chat models says so, and models are closed with it", asyn
   expect(server.defects).toEqual([]);
 });
 
+test("a shutdown lets running answers end, and takes no new ones", async () => {
+  const fake = fakeChatModel({ delayMs: 10 });
+  const server = await chatServer({ fake }, { graceMs: 60_000 });
+  const words = "w ".repeat(60);
+  const messages = [{ role: "user", content: words }];
+  const streamed = await post(server, { messages, stream: true });
+  const whole = post(server, { messages });
+  await expect.poll(() => fake.open).toBe(2);
+  const closing = server.server.close();
+  await expect(post(server, {})).rejects.toThrow();
+  const events = await streamed.text();
+  expect(events).toMatch(/"finish_reason":"stop"/);
+  expect(events).toMatch(/data: \[DONE\]\n\n$/);
+  expect(await (await whole).json()).toMatchObject({
+    choices: [{ message: { content: `You said: ${words.trim()}` } }],
+  });
+  await closing;
+  expect(fake.disposed).toBe(true);
+  await server[Symbol.asyncDispose]();
+});
+
+test("answers that take longer than a shutdown waits say so", async () => {
+  const fake = fakeChatModel({ delayMs: 20 });
+  const server = await chatServer({ fake }, { graceMs: 100 });
+  const messages = [{ role: "user", content: "w ".repeat(2000) }];
+  const streamed = await post(server, { messages, stream: true });
+  const whole = post(server, { messages });
+  await expect.poll(() => fake.open).toBe(2);
+  const closing = server.server.close();
+  const last = (await streamed.text()).trim().split("\n\n").at(-1)!;
+  const error = { code: "server_stopped", message: expect.stringMatching(/^the server was stopped before/) };
+  expect(JSON.parse(last.replace(/^data: /, ""))).toMatchObject({ error });
+  const refused = await whole;
+  expect([refused.status, await refused.json()]).toEqual([503, { error: expect.objectContaining(error) }]);
+  await closing;
+  await server[Symbol.asyncDispose]();
+  expect(server.defects).toEqual([]);
+});
+
 test("metrics of requests, tokens and times", async () => {
   const fake = fakeChatModel();
   await using server = await chatServer({ fake });

@@ -1,6 +1,7 @@
 import type { Context } from "hono";
 import type { Env, Services } from "../context.ts";
 import type { Gate } from "../gate.ts";
+import { HttpError } from "../http-error.ts";
 import { readJson } from "../upload.ts";
 import type { Answers } from "./answers.ts";
 import type { RemotePictures } from "./media-source.ts";
@@ -46,8 +47,8 @@ export class AnswerScope implements Disposable {
       () => this.#controller.abort(new DOMException("the answer took too long", "TimeoutError")),
       answerMs,
     );
-    gone.addEventListener("abort", this.leave, { once: true });
-    if (gone.aborted) this.leave();
+    gone.addEventListener("abort", this.#end, { once: true });
+    if (gone.aborted) this.#end();
   }
 
   get signal(): AbortSignal {
@@ -59,9 +60,16 @@ export class AnswerScope implements Disposable {
     this.#controller.abort(new DOMException("the client is gone", "AbortError"));
   };
 
+  /** The client is gone or the server stops: the signal says which. */
+  readonly #end = (): void => {
+    const { reason } = this.gone;
+    if (reason instanceof HttpError) this.#controller.abort(reason);
+    else this.leave();
+  };
+
   [Symbol.dispose](): void {
     clearTimeout(this.#deadline);
-    this.gone.removeEventListener("abort", this.leave);
+    this.gone.removeEventListener("abort", this.#end);
     this.pictures[Symbol.dispose]();
   }
 }
