@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { isUserError, UsageError } from "../src/core/errors.ts";
 import { createRuntime } from "../src/runtime/ort.node.ts";
+import { load8b } from "./load-8b.ts";
 import type { BenchContext, BenchResult } from "./pair.ts";
 import { preprocess } from "./pictures.ts";
 import { indexGallery, search } from "./search.ts";
@@ -8,7 +9,9 @@ import { tokenize } from "./text.ts";
 import { trainStepBf16, trainStepF32 } from "./train-step.ts";
 import { vit300mF32, vit300mW8, vit300mW8A8 } from "./vit-300m.ts";
 
-const BENCHES: Readonly<Record<string, (context: BenchContext) => Promise<BenchResult>>> = {
+const BENCHES: Readonly<
+  Record<string, (context: BenchContext) => Promise<BenchResult | readonly BenchResult[]>>
+> = {
   "vit-300m-f32": vit300mF32,
   "vit-300m-w8": vit300mW8,
   "vit-300m-w8a8": vit300mW8A8,
@@ -18,6 +21,7 @@ const BENCHES: Readonly<Record<string, (context: BenchContext) => Promise<BenchR
   tokenize,
   "index-gallery": indexGallery,
   "search-100k": search,
+  "load-8b": load8b,
 };
 
 const program = new Command("bench")
@@ -38,19 +42,21 @@ const program = new Command("bench")
       throw new UsageError(`bench: no ${unknown.join(", ")}; there are ${Object.keys(BENCHES).join(", ")}`);
     await using runtime = await createRuntime({ threads: options.threads });
     for (const name of names.length > 0 ? names : Object.keys(BENCHES)) {
-      const result = await BENCHES[name]!({
+      const results = await BENCHES[name]!({
         runtime,
         python: process.env.PEER_PYTHON ?? "python3",
         threads: options.threads,
         rounds: options.rounds,
         versions: runtime.description,
       });
-      console.log(options.json ? JSON.stringify(result) : readable(result));
+      for (const result of [results].flat())
+        console.log(options.json ? JSON.stringify(result) : readable(result));
     }
   });
 
 function readable({ name, ours, peer, ratio, spread, unit, note }: BenchResult): string {
-  return `${name.padEnd(20)} ours ${ours} ${unit}   peer ${peer} ${unit}   ratio ${ratio} (${spread.join("–")})${note ? `   ${note}` : ""}`;
+  const compared = spread ? `   peer ${peer} ${unit}   ratio ${ratio} (${spread.join("–")})` : "";
+  return `${name.padEnd(20)} ours ${ours} ${unit}${compared}${note ? `   ${note}` : ""}`;
 }
 
 program.parseAsync().catch((error: unknown) => {
