@@ -54,6 +54,9 @@ export async function loadSession(
   }
 }
 
+/** How often pages of files that weights were read from are let go while a session is made. */
+const SWEEP_MS = 100;
+
 /** What ONNX Runtime 1.30 says when an optimiser reads a weight from the empty file (tensorprotoutils.cc). */
 const MISSING_BYTES = /External initializer: .* size to read: /s;
 
@@ -111,6 +114,12 @@ async function create(
       1,
     );
   }
+  // What has been packed is not read again: it makes room for what is packed next.
+  const sweep = setInterval(() => weights?.letGo(), SWEEP_MS);
+  made.defer(() => {
+    clearInterval(sweep);
+    weights?.letGo();
+  });
   const bytes = made.use(NativeBlock.of(model));
   const out: [Pointer | null] = [null];
   const share = used.length > 0 && (options.sharePacked ?? true) && (options.prepack ?? true);

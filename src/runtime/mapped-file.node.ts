@@ -5,11 +5,15 @@ import type { NativeFunction, Pointer } from "./ort-api.node.ts";
 
 const PROT_READ = 1;
 const MAP_PRIVATE = 2;
+/** With it, what is written to the file while it is mapped is seen. */
+const MAP_SHARED = 1;
+const MADV_DONTNEED = 4;
 const MAP_FAILED = BigInt.asUintN(64, -1n);
 
 interface Mapping {
   readonly mmap: NativeFunction;
   readonly munmap: NativeFunction;
+  readonly madvise: NativeFunction;
 }
 
 /** libc's calls, which Node itself links; undefined on Windows, where files are read instead. */
@@ -19,6 +23,7 @@ function mapping(): Mapping | undefined {
   return {
     mmap: libc.func("mmap", "void *", ["void *", "size_t", "int", "int", "int", "int64_t"]),
     munmap: libc.func("munmap", "int", ["void *", "size_t"]),
+    madvise: libc.func("madvise", "int", ["void *", "size_t", "int"]),
   };
 }
 
@@ -45,14 +50,22 @@ export class MappedFile implements Disposable {
     if (calls === undefined) return undefined;
     const file = openSync(path, "r");
     try {
-      const { size } = fstatSync(file);
-      if (size === 0) return undefined;
-      const address: Pointer | null = calls.mmap(null, size, PROT_READ, MAP_PRIVATE, file, 0);
-      if (!address || address === MAP_FAILED) return undefined;
-      return new MappedFile(path, size, address);
+      return MappedFile.#of(path, file, fstatSync(file).size, MAP_PRIVATE);
     } finally {
       closeSync(file); // the mapping keeps the file
     }
+  }
+
+  /** Maps the first `sizeBytes` of an open file that is still written to; undefined where that is not possible. */
+  static beingWritten(path: string, file: number, sizeBytes: number): MappedFile | undefined {
+    return MappedFile.#of(path, file, sizeBytes, MAP_SHARED);
+  }
+
+  static #of(path: string, file: number, sizeBytes: number, flags: number): MappedFile | undefined {
+    if (calls === undefined || sizeBytes === 0) return undefined;
+    const address: Pointer | null = calls.mmap(null, sizeBytes, PROT_READ, flags, file, 0);
+    if (!address || address === MAP_FAILED) return undefined;
+    return new MappedFile(path, sizeBytes, address);
   }
 
   /**
@@ -65,6 +78,11 @@ export class MappedFile implements Disposable {
         `weights: ${this.path} has ${this.sizeBytes} bytes now, ${offset + sizeBytes} are needed; it changed while it was read`,
       );
     return this.#address + BigInt(offset);
+  }
+
+  /** Takes its pages out of memory: they come from the system's copy or the disk when they are touched again. */
+  letGo(): void {
+    if (this.#address !== 0n) calls?.madvise(this.#address, this.sizeBytes, MADV_DONTNEED);
   }
 
   [Symbol.dispose](): void {

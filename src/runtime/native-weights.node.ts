@@ -1,5 +1,5 @@
 import { type FileHandle, open } from "node:fs/promises";
-import { bytesOf, type HostTensor } from "../core/array.ts";
+import { bytesOf, type HostTensor, rawBytes } from "../core/array.ts";
 import { DTYPES } from "../core/dtype.ts";
 import { CheckpointError, RuntimeFailure } from "../core/errors.ts";
 import { checkHost, loadChecked } from "./check-host.ts";
@@ -8,15 +8,24 @@ import { copyIn, NativeBlock } from "./native-memory.node.ts";
 import { NativeValue, type TensorMemory } from "./native-value.node.ts";
 import type { Pointer } from "./ort-api.node.ts";
 import type { FileTensor, TensorSource, WeightSet } from "./runtime.ts";
+import { SpillFile } from "./spill-file.node.ts";
 
 /** How much of a file is read at once where it cannot be mapped. */
 const CHUNK_BYTES = 4 << 20;
 
-/** Weights as OrtValues: over mapped files where possible, otherwise in the library's memory. */
+/** Tensors from this size on that were made for the set lie in a file where possible; smaller ones in memory. */
+const SPILL_BYTES = 1 << 20;
+
+/**
+ * Weights as OrtValues: over mapped files where possible, otherwise in memory of our own. Sessions pack most weights in a
+ * form that their kernels like and never look at these again: large ones that were made when they were loaded (quantised
+ * ones) go to a temporary file, so that they need not be in memory twice.
+ */
 export class NativeWeights implements WeightSet {
   readonly values = new Map<string, NativeValue>();
   readonly #files: Map<string, MappedFile> = new Map();
   readonly #blocks: NativeBlock[] = [];
+  #spill: SpillFile | undefined;
   #packed: Pointer = 0n;
   #sessions = 0;
   #disposed = false;
@@ -34,6 +43,9 @@ export class NativeWeights implements WeightSet {
     await checkFiles(sources);
     const weights = new NativeWeights(memory);
     try {
+      weights.#spill = await SpillFile.create(
+        [...sources.values()].reduce((sum, s) => sum + spilledBytes(s), 0),
+      );
       for (const [key, source] of sources) weights.values.set(key, await weights.#place(key, source));
       return weights;
     } catch (error) {
@@ -67,7 +79,12 @@ export class NativeWeights implements WeightSet {
   async #place(key: string, source: TensorSource): Promise<NativeValue> {
     if ("file" in source) return this.#fromFile(source);
     const where = `weights: ${key}`;
-    if ("load" in source) return this.#fromHost(await loadChecked(where, source));
+    if ("load" in source) {
+      const host = await loadChecked(where, source);
+      const address = spilledBytes(source) > 0 ? await this.#spill?.append(rawBytes(host)) : undefined;
+      if (address === undefined) return this.#fromHost(host);
+      return NativeValue.over(this.memory, address, host.dtype, host.shape);
+    }
     checkHost(where, source);
     return this.#fromHost(source);
   }
@@ -88,6 +105,12 @@ export class NativeWeights implements WeightSet {
     const block = this.#allocate(host.data.byteLength);
     copyIn(block.address, host.data);
     return NativeValue.over(this.memory, block.address, host.dtype, host.shape);
+  }
+
+  /** Takes the pages of files out of memory; those that are read come back by themselves. */
+  letGo(): void {
+    this.#spill?.letGo();
+    for (const file of this.#files.values()) file.letGo();
   }
 
   /** Memory of our own: `AddInitializer` refuses what ONNX Runtime allocated itself. */
@@ -117,7 +140,14 @@ export class NativeWeights implements WeightSet {
     for (const value of this.values.values()) value[Symbol.dispose]();
     for (const block of this.#blocks) block[Symbol.dispose]();
     for (const file of this.#files.values()) file[Symbol.dispose]();
+    this.#spill?.[Symbol.dispose]();
   }
+}
+
+/** What a source takes in the file of made weights. */
+function spilledBytes(source: TensorSource): number {
+  const bytes = "load" in source ? bytesOf(source.dtype, source.shape) : 0;
+  return bytes >= SPILL_BYTES ? SpillFile.room(bytes) : 0;
 }
 
 /** Every file must exist and be long enough. */
