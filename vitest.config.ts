@@ -5,7 +5,7 @@ export default defineConfig({
   resolve: { conditions: ["internvl-source"] },
   ssr: { resolve: { conditions: ["internvl-source"] } },
   test: {
-    include: ["src/**/*.test.ts", "test/**/*.test.ts", "recipes/**/*.test.ts"],
+    include: ["src/**/*.test.ts", "test/**/*.test.ts", "recipes/**/*.test.ts", "bench/**/*.test.ts"],
     testTimeout: 120_000,
     hookTimeout: 120_000,
     // Native sessions use every core: more workers than cores only make the tests wait for each other.

@@ -1,4 +1,4 @@
-import type { Unit } from "./pair.ts";
+import { type About, type BenchResult, summarize, type Unit } from "./pair.ts";
 
 /** What a side is asked for: an answer to a prompt, of exactly so many tokens. */
 export interface Question {
@@ -23,11 +23,37 @@ export interface Answer {
 
 /** What is compared of two answers. */
 export const MEASURES = {
-  "first-token": { unit: "s", of: (a: Answer) => a.firstSeconds },
-  prefill: { unit: "tokens/s", of: (a: Answer) => a.promptTokens / a.firstSeconds },
-  // The first token comes with the prompt.
-  decode: { unit: "tokens/s", of: (a: Answer) => (a.tokens - 1) / (a.seconds - a.firstSeconds) },
-} as const satisfies Record<string, { readonly unit: Unit; readonly of: (answer: Answer) => number }>;
+  "first-token": "s",
+  prefill: "tokens/s",
+  decode: "tokens/s",
+} as const satisfies Record<string, Unit>;
+export type Measure = keyof typeof MEASURES;
+
+/** Seconds or tokens a second. The first token comes with the prompt. */
+export const answerRates = ({
+  promptTokens,
+  tokens,
+  firstSeconds,
+  seconds,
+}: Answer): Record<Measure, number> => ({
+  "first-token": firstSeconds,
+  prefill: promptTokens / firstSeconds,
+  decode: (tokens - 1) / (seconds - firstSeconds),
+});
+
+/** Pairs of answers as a result. */
+export const summarizeAnswers = (
+  name: string,
+  measure: Measure,
+  pairs: readonly { readonly ours: Answer; readonly peer: Answer }[],
+  about: About,
+): BenchResult => {
+  const values = pairs.map((p) => ({
+    ours: answerRates(p.ours)[measure],
+    peer: answerRates(p.peer)[measure],
+  }));
+  return summarize(`${name}/${measure}`, MEASURES[measure], values, about);
+};
 
 /** Throws when an answer is not of the question's length: rates of other lengths are not comparable. */
 export function checkAnswer(who: string, { tokens, promptTokens }: Question, answer: Answer): Answer {

@@ -1,10 +1,13 @@
 import { Command } from "commander";
 import { isUserError, UsageError } from "../src/core/errors.ts";
 import { createRuntime } from "../src/runtime/ort.node.ts";
+import { smollm2Agreement } from "./agreement.ts";
+import { internvl1bF32, internvl1bW4, internvl1bW8, internvl1bW8A8 } from "./internvl2-1b.ts";
 import { load8b } from "./load-8b.ts";
 import type { BenchContext, BenchResult } from "./pair.ts";
 import { preprocess } from "./pictures.ts";
 import { indexGallery, search } from "./search.ts";
+import { againstLlamaCpp, againstNodeLlamaCpp } from "./smollm2.ts";
 import { tokenize } from "./text.ts";
 import { trainStepBf16, trainStepF32 } from "./train-step.ts";
 import { vit300mF32, vit300mW8, vit300mW8A8 } from "./vit-300m.ts";
@@ -21,6 +24,13 @@ const BENCHES: Readonly<
   tokenize,
   "index-gallery": indexGallery,
   "search-100k": search,
+  "smollm2-llama-cpp": againstLlamaCpp,
+  "smollm2-node-llama-cpp": againstNodeLlamaCpp,
+  "smollm2-agreement": smollm2Agreement,
+  "internvl2-1b-f32": internvl1bF32,
+  "internvl2-1b-w8": internvl1bW8,
+  "internvl2-1b-w4": internvl1bW4,
+  "internvl2-1b-w8a8": internvl1bW8A8,
   "load-8b": load8b,
 };
 

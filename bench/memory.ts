@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { type About, type BenchResult, summarize } from "./pair.ts";
 
 /** Memory of a process in MiB, as Linux counts it. */
 export interface Memory {
@@ -53,4 +54,19 @@ export class MemoryWatch implements Disposable {
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
   }
+}
+
+/** The peaks of both sides as results; none where the system does not tell. */
+export function summarizeMemory(
+  name: string,
+  ours: MemoryWatch,
+  peer: MemoryWatch,
+  about: About,
+): BenchResult[] {
+  const [own, theirs] = [ours.most, peer.most];
+  if (!own || !theirs) return [];
+  return [
+    summarize(`${name}/peak-memory`, "MiB", [{ ours: own.peak, peer: theirs.peak }], about),
+    summarize(`${name}/peak-own-memory`, "MiB", [{ ours: own.own, peer: theirs.own }], about),
+  ];
 }
