@@ -2,9 +2,11 @@ import type { HostTensor } from "../core/array.ts";
 import type { Precision, QuantizedPrecision } from "../core/precisions.ts";
 import { keepBlocks } from "../models/keep-blocks.ts";
 import { applyPrecision, restoreTree } from "../models/precision.ts";
+import { unstackExperts } from "../models/unstack-experts.ts";
 import { type Module, parameters } from "../nn/module.ts";
 import type { TensorSource } from "../runtime/runtime.ts";
 import type { Checkpoint } from "../weights/checkpoint.ts";
+import { isExpertStack } from "../weights/ggml-rows.ts";
 import { COMPUTED_TABLES } from "../weights/internvl-chat-keys.ts";
 import type { KeyMap } from "../weights/key-map.ts";
 import { type LoadOptions, loadCheckpoint } from "../weights/load-checkpoint.ts";
@@ -49,6 +51,11 @@ export async function placeWeights(
   });
   if (isTied) loaded.set(head, loaded.get([...shapes.keys()].find((key) => TABLE.test(key))!)!);
   const read = (source: TensorSource): Promise<HostTensor> => checkpoint.read(source);
-  const placed = precision === undefined && stored === undefined ? keepBlocks(root, loaded) : loaded;
+  const isAsStored = precision === undefined && stored === undefined;
+  const placed = isAsStored ? keepBlocks(root, withOwnExperts(root, loaded, read)) : loaded;
   return applyPrecision(root, placed, precision === stored ? undefined : precision, read);
 }
+
+/** Stacks that a file holds as each expert's own weight (GGUF) are used so, and stay quantised. */
+const withOwnExperts: typeof unstackExperts = (root, weights, read) =>
+  [...weights.values()].some(isExpertStack) ? unstackExperts(root, weights, read) : new Map(weights);

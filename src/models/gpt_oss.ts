@@ -10,22 +10,12 @@ import {
   type HeadLayout,
   type SelfAttention,
 } from "../nn/decoder.ts";
+import { type ExpertWeights, partOf, StackedExperts } from "../nn/expert-stacks.ts";
 import { project } from "../nn/joined.ts";
 import { Linear, value } from "../nn/layers.ts";
 import { choose, mixture, spread } from "../nn/mixture.ts";
 import { Module } from "../nn/module.ts";
-import {
-  add,
-  matmul,
-  maximum,
-  minimum,
-  mul,
-  rearrange,
-  reshape,
-  sigmoid,
-  slice,
-  softmax,
-} from "../ops/index.ts";
+import { add, maximum, minimum, mul, rearrange, reshape, sigmoid, slice, softmax } from "../ops/index.ts";
 import { count, LANGUAGE_FIELDS, layoutOf, shapeOf } from "./language-config.ts";
 
 const layerType = z.enum(["sliding_attention", "full_attention"]);
@@ -73,10 +63,11 @@ class GptOssAttention extends Module implements SelfAttention {
 }
 
 /** All experts' weights in one tensor each, as they are published: x·W, not x·Wᵀ; gate and up are interleaved. */
-class GptOssExperts extends Module {
-  readonly gate_up_proj: Param;
+class GptOssExperts extends StackedExperts {
+  readonly stacks = ["gate_up_proj", "down_proj"];
+  readonly gate_up_proj: ExpertWeights;
   readonly gate_up_proj_bias: Param;
-  readonly down_proj: Param;
+  readonly down_proj: ExpertWeights;
   readonly down_proj_bias: Param;
 
   constructor(readonly cfg: GptOssConfig) {
@@ -92,17 +83,13 @@ class GptOssExperts extends Module {
   /** One expert on its tokens: [n, D] -> [n, D]. */
   run(e: number, x: Tensor): Tensor {
     const { swiglu_limit: limit, swiglu_alpha: alpha } = this.cfg;
-    const of = (param: Param) => {
-      const own = slice(value(param), { axis: 0, start: e, end: e + 1 });
-      return reshape(own, param.shape.slice(1));
-    };
-    const both = add(matmul(x, of(this.gate_up_proj)), of(this.gate_up_proj_bias));
+    const both = add(this.product(x, this.gate_up_proj, e), partOf(this.gate_up_proj_bias, e));
     const pairs = rearrange(both, "n (M two) -> n M two", { two: 2 });
     const part = (i: number) => rearrange(slice(pairs, { axis: 2, start: i, end: i + 1 }), "n M 1 -> n M");
     const gate = minimum(part(0), scalar(limit));
     const up = maximum(minimum(part(1), scalar(limit)), scalar(-limit));
     const glu = mul(gate, sigmoid(mul(gate, alpha)));
-    return add(matmul(mul(add(up, 1), glu), of(this.down_proj)), of(this.down_proj_bias));
+    return add(this.product(mul(add(up, 1), glu), this.down_proj, e), partOf(this.down_proj_bias, e));
   }
 }
 

@@ -1,6 +1,7 @@
 import { type HostTensor, toF32 } from "../core/array.ts";
 import { ConfigError, UsageError } from "../core/errors.ts";
 import { isQuantizedPrecision, type Precision, type QuantizedPrecision } from "../core/precisions.ts";
+import { unstackTree } from "../nn/expert-stacks.ts";
 import { Linear } from "../nn/layers.ts";
 import { type Module, modules, parameters } from "../nn/module.ts";
 import { Int8Linear, type QuantizationSpec, QuantizedLinear, replaceLinears } from "../nn/quantized.ts";
@@ -10,6 +11,7 @@ import { firstOf } from "../weights/checkpoint.ts";
 import { quantizeBlocks } from "../weights/quantize.ts";
 import { quantizeChannels } from "../weights/quantize-channels.ts";
 import { inParts } from "./in-parts.ts";
+import { unstackExperts } from "./unstack-experts.ts";
 
 /** What "w8" and "w4" mean: 8 bits in blocks of 128, 4 bits in blocks of 32. */
 export const QUANTIZATION: { readonly [P in "w8" | "w4"]: QuantizationSpec } = {
@@ -39,8 +41,9 @@ export function applyPrecision(
     throw new ConfigError(
       `applyPrecision: the weights have no ${firstOf(missing.map((key) => `"${key}"`))}; load them for this model`,
     );
-  const out = new Map(weights);
-  if (isQuantizedPrecision(precision)) quantize(model, out, precision, read);
+  const isQuantizing = isQuantizedPrecision(precision);
+  const out = isQuantizing ? unstackExperts(model, weights, read) : new Map(weights);
+  if (isQuantizing) quantize(model, out, precision, read);
   for (const [key, param] of parameters(model)) {
     const source = out.get(key)!;
     const isFloat = ["f32", "f16", "bf16"].includes(source.dtype);
@@ -70,6 +73,7 @@ export function restoreTree(
 
 /** Gives a model the tree that a quantised precision makes. */
 export function quantizeTree(model: Module, precision: QuantizedPrecision): void {
+  unstackTree(model);
   const make = (linear: Linear) =>
     precision === "w8a8" ? new Int8Linear(linear) : new QuantizedLinear(linear, QUANTIZATION[precision]);
   replaceLinears(model, make, isQuantized);

@@ -101,7 +101,11 @@ export const matmulInt8: Op<[x: Tensor, codes: Tensor, scales: Tensor]> = define
   lower(g, [x, codes, scales]) {
     const scalar = (v: number) => g.constant(f32([], [v]));
     const zero = g.constant(hostTensor("u8", [], Uint8Array.of(ZERO_POINT)));
-    const largest = g.node("ReduceMax", [g.node("Abs", [x!]), g.constant(i64([1], [-1]))], { keepdims: 1 });
+    const last = g.constant(i64([1], [-1]));
+    const magnitudes = g.node("ReduceMax", [g.node("Abs", [x!]), last], { keepdims: 1 });
+    // Of no rows the kernel gives the shape that it was given: an expert may have no tokens.
+    const range = [g.constant(i64([1], [0])), g.constant(i64([1], [1])), last];
+    const largest = g.node("Slice", [magnitudes, ...range]);
     // A row of zeros has no scale of its own.
     const rowScale = g.node("Max", [g.node("Mul", [largest, scalar(1 / LARGEST_CODE)]), scalar(1e-30)]);
     const rounded = g.node("QuantizeLinear", [g.node("Div", [x!, rowScale]), scalar(1), zero]);

@@ -29,6 +29,13 @@ export interface BlockTensor extends LazyTensor {
 
 export const isBlockTensor = (source: TensorSource): source is BlockTensor => "repack" in source;
 
+/** A stack [E, in, out] in f32 when it is loaded, and the weights [out, in] that it is made of. */
+export interface ExpertStack extends LazyTensor {
+  readonly experts: readonly TensorSource[];
+}
+
+export const isExpertStack = (source: TensorSource): source is ExpertStack => "experts" in source;
+
 const F32 = GGML_TYPES.get(0)!;
 const MAX_TABLE = 1 << 16;
 
@@ -104,22 +111,31 @@ export function sourceOf(tensor: GgmlTensor): TensorSource | BlockTensor {
   return { dtype, shape, load: async () => fromBytes(dtype, shape, await read()) };
 }
 
-/** Stacks [E, out, in] of one or two tensors, the rows of two in turns, as [E, in, 2·out] in f32. */
-export function transposedStack(parts: readonly GgmlTensor[]): LazyTensor {
-  const [E, rows, columns] = parts[0]!.shape as [number, number, number];
-  const width = rows * parts.length;
+/** Rows of each of `parts` in turns. */
+export function interleaveRows(parts: readonly GgmlTensor[]): GgmlTensor {
+  if (parts.length === 1) return parts[0]!;
+  const rows = parts[0]!.shape[0]!;
+  const order = Array.from({ length: rows * parts.length }, (_, i) => (i % parts.length) * rows);
+  return pickRows(
+    parts,
+    order.map((first, i) => first + Math.floor(i / parts.length)),
+  );
+}
+
+/** Experts [out, in] as one tensor. */
+export function expertStack(experts: readonly GgmlTensor[]): ExpertStack {
+  const [N, K] = experts[0]!.shape as [number, number];
+  const shape = [experts.length, K, N];
   const load = async (): Promise<HostTensor> => {
-    const out = new Float32Array(E * columns * width);
-    for (const [p, part] of parts.entries()) {
-      const { data } = await dequantized(part);
-      for (let e = 0, from = 0; e < E; e++)
-        for (let r = 0; r < rows; r++)
-          for (let c = 0; c < columns; c++)
-            out[(e * columns + c) * width + r * parts.length + p] = data[from++]!;
+    const out = new Float32Array(experts.length * K * N);
+    for (const [e, expert] of experts.entries()) {
+      const { data } = await dequantized(expert);
+      for (let n = 0, from = 0; n < N; n++)
+        for (let k = 0; k < K; k++) out[(e * K + k) * N + n] = data[from++]!;
     }
-    return { dtype: "f32", shape: [E, columns, width], data: out };
+    return { dtype: "f32", shape, data: out };
   };
-  return { dtype: "f32", shape: [E, columns, width], load };
+  return { dtype: "f32", shape, load, experts: experts.map(sourceOf) };
 }
 
 /** Tensors made from those of `file`, as a checkpoint. */

@@ -3,11 +3,13 @@ import type { TensorSource } from "../runtime/runtime.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import {
   checkpointOf,
+  expertStack,
   type GgmlTensor,
   inFile,
+  interleaveRows,
+  joinRows,
   pickRows,
   sourceOf,
-  transposedStack,
   unstack,
 } from "./ggml-rows.ts";
 import type { GgufFile, GgufTensor } from "./gguf.ts";
@@ -48,7 +50,7 @@ function published(
   const stored = parts.map((t) => inFile(file, t));
   const [first] = stored as [GgmlTensor];
   if (key.includes(".experts."))
-    return experts === "fused" ? [fusedExperts(file, key, stored)] : eachExpert(file, key, parts[0]!);
+    return experts === "fused" ? [fusedExperts(file, key, parts)] : eachExpert(file, key, parts[0]!);
   const heads = { q: config.num_attention_heads, k: config.num_key_value_heads };
   if (grouped && parts.length === 3) {
     checkRows(file, key, stored, config);
@@ -111,16 +113,19 @@ const eachExpert = (file: GgufFile, key: string, stack: GgufTensor): [string, Te
   ]);
 
 /** GPT-OSS: experts x·W instead of x·Wᵀ, columns of gate and up in turns; biases [E, out] likewise. */
-function fusedExperts(file: GgufFile, key: string, parts: readonly GgmlTensor[]): [string, TensorSource] {
-  const rank = key.endsWith("_bias") ? 2 : 3;
+function fusedExperts(file: GgufFile, key: string, parts: readonly GgufTensor[]): [string, TensorSource] {
+  const isBias = key.endsWith("_bias");
+  const rank = isBias ? 2 : 3;
   if (parts.some((p) => p.shape.length !== rank || p.shape.join() !== parts[0]!.shape.join()))
     throw new CheckpointError(
       `${file.name}: ${key} must be made of equal tensors of rank ${rank}, found ${parts.map((p) => `[${p.shape}]`).join(" and ")}`,
     );
-  if (rank === 3) return [key, transposedStack(parts)];
-  const [E, width] = parts[0]!.shape as [number, number];
-  const asRows = parts.map((p) => ({ ...p, shape: [E, width, 1] }));
-  const { load } = transposedStack(asRows);
-  const shape = [E, width * parts.length];
-  return [key, { dtype: "f32", shape, load: async () => ({ ...(await load()), shape }) }];
+  const stacks = parts.map(unstack);
+  const rows = stacks[0]!.map((_, e) =>
+    interleaveRows(
+      stacks.map((stack) => inFile(file, stack[e]!, isBias ? [...stack[e]!.shape, 1] : undefined)),
+    ),
+  );
+  if (!isBias) return [key, expertStack(rows)];
+  return [key, sourceOf({ ...joinRows(rows), shape: [rows.length, rows[0]!.shape[0]!] })];
 }
