@@ -3,8 +3,8 @@ import { afterAll, describe, expect, test } from "vitest";
 import { bytesOf, castFloat, type HostTensor, toF32 } from "../../src/core/array.ts";
 import { Rng } from "../../src/core/rng.ts";
 import { Decoder } from "../../src/infer/decoder.ts";
-import { prefill } from "../../src/infer/generate.ts";
 import { placeWeights } from "../../src/infer/place-weights.ts";
+import { sequenceOf } from "../../src/infer/sequence.ts";
 import { chatMemory } from "../../src/models/chat-memory.ts";
 import { languageModel } from "../../src/models/language_models.ts";
 import { unstackExperts } from "../../src/models/unstack-experts.ts";
@@ -64,7 +64,7 @@ async function logitsOf(
   using weights = await runtime.weights(sources);
   await using decoder = await Decoder.create(runtime, language, weights);
   using cache = decoder.cache(1, 16);
-  const logits = await prefill(decoder, cache, { ids: IDS.slice(0, -1) });
+  const logits = await sequenceOf(decoder, cache).prefill({ ids: IDS.slice(0, -1) });
   const prompt: HostTensor<"f32"> = { dtype: "f32", shape: [1, logits.length], data: logits };
   return { prompt, step: await decoder.run(cache, { ids: [IDS.slice(-1)] }) };
 }
