@@ -79,12 +79,13 @@ export class Batch implements AsyncDisposable {
   async join(keys: readonly PositionKey[], { signal }: SequenceOptions = {}): Promise<BatchSequence> {
     signal?.throwIfAborted();
     this.#checkOpen();
-    let borrowed = this.#rows.borrow(keys);
+    let borrowed = await this.#rows.borrow(keys);
     while (!borrowed) {
       await this.#freeRow(signal);
       this.#checkOpen();
-      borrowed = this.#rows.borrow(keys);
+      borrowed = await this.#rows.borrow(keys);
     }
+    this.#checkOpen();
     const { row, length: known } = borrowed;
     const { cache } = this.#rows;
     const held = () => cache.lengths[row.index]!;
@@ -108,8 +109,10 @@ export class Batch implements AsyncDisposable {
     };
   }
 
-  #freeRow(signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
+  async #freeRow(signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    if (this.#isClosed || this.#rows.hasFree) return;
+    await new Promise<void>((resolve, reject) => {
       const take = () => {
         signal?.removeEventListener("abort", give);
         resolve();
@@ -183,15 +186,15 @@ export class Batch implements AsyncDisposable {
       byStretch.set(stretch, [...(byStretch.get(stretch) ?? []), step]);
     }
     for (const together of byStretch.values()) {
-      this.#rows.gather(together.map((step) => step.row));
-      const inOrder = together.toSorted((a, b) => a.row.index - b.row.index);
       try {
+        await this.#rows.gather(together.map((step) => step.row));
+        const inOrder = together.toSorted((a, b) => a.row.index - b.row.index);
         const logits = await this.decoder.run(this.#firstRows(inOrder.length), {
           ids: inOrder.map((step) => [step.id]),
         });
         for (const [i, step] of inOrder.entries()) this.#deliver(step, logits, i);
       } catch (error) {
-        for (const step of inOrder) step.reject(error);
+        for (const step of together) step.reject(error);
       }
     }
   }
@@ -235,7 +238,7 @@ export class Batch implements AsyncDisposable {
     for (const take of this.#joining.splice(0)) take();
     await this.#running;
     this.#front?.[Symbol.dispose]();
-    this.#rows[Symbol.dispose]();
+    await this.#rows[Symbol.asyncDispose]();
   }
 }
 

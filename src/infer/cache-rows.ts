@@ -1,3 +1,4 @@
+import { Gate } from "../runtime/gate.ts";
 import type { Decoder } from "./decoder.ts";
 import type { KvCache } from "./kv-cache.ts";
 
@@ -9,6 +10,12 @@ export interface CacheRow {
   /** Where in the cache it is now: rows change places between runs. */
   readonly index: number;
   readonly isBusy: boolean;
+}
+
+export interface BorrowedRow {
+  readonly row: CacheRow;
+  /** How many of the prompt's positions it holds. */
+  readonly length: number;
 }
 
 class Row implements CacheRow {
@@ -23,12 +30,14 @@ class Row implements CacheRow {
  * The rows of one cache, each with the conversation that it held last: a prompt that begins as one of them does is not
  * computed again. Rows that work together are brought side by side, because a run takes rows in a row.
  */
-export class CacheRows implements Disposable {
+export class CacheRows implements AsyncDisposable {
   readonly cache: KvCache;
   /** By their place in the cache. */
   readonly #rows: Row[];
   /** Least recently used first. */
   readonly #order: Row[];
+  /** Rows are moved, and free ones looked for, one after the other. */
+  readonly #moving = new Gate(1);
 
   constructor(decoder: Decoder, count: number, capacity: number) {
     this.cache = decoder.cache(count, capacity);
@@ -37,11 +46,15 @@ export class CacheRows implements Disposable {
   }
 
   /**
-   * A free row for a prompt, and how many of the prompt's positions it holds; undefined where all are busy. At least the
+   * A free row for a prompt; undefined where all are busy. At least the
    * last position is left to compute, because its logits are wanted. What another row knows of the prompt is copied, if
    * that one is busy or holds a conversation of which the prompt has less than half.
    */
-  borrow(prompt: readonly PositionKey[]): { readonly row: CacheRow; readonly length: number } | undefined {
+  borrow(prompt: readonly PositionKey[]): Promise<BorrowedRow | undefined> {
+    return this.#moving.run(() => this.#borrow(prompt));
+  }
+
+  async #borrow(prompt: readonly PositionKey[]): Promise<BorrowedRow | undefined> {
     const oldest = this.#order.find((row) => !row.isBusy);
     if (!oldest) return undefined;
     let [known, length] = [oldest, 0];
@@ -53,10 +66,10 @@ export class CacheRows implements Disposable {
     }
     const isSpared = known.isBusy || 2 * length < known.keys.length;
     const row = isSpared ? oldest : known;
-    if (row !== known) this.cache.copyRow(known.index, row.index, length);
-    this.cache.truncate(length, row.index);
     row.isBusy = true;
     row.keys = prompt;
+    if (row !== known) await this.cache.copyRow(known.index, row.index, length);
+    this.cache.truncate(length, row.index);
     this.#order.splice(this.#order.indexOf(row), 1);
     this.#order.push(row);
     return { row, length };
@@ -69,22 +82,28 @@ export class CacheRows implements Disposable {
     own.isBusy = false;
   }
 
-  /** Brings rows to the beginning of the cache, in any order. */
-  gather(rows: readonly CacheRow[]): void {
-    const wanted = new Set(rows);
-    const free = this.#rows.slice(0, rows.length).filter((row) => !wanted.has(row));
-    for (const row of rows) if (row.index >= rows.length) this.#swap(row.index, free.pop()!.index);
+  /** Brings rows to the beginning of the cache, in any order. None may be run meanwhile. */
+  gather(rows: readonly CacheRow[]): Promise<void> {
+    return this.#moving.run(async () => {
+      const wanted = new Set(rows);
+      const free = this.#rows.slice(0, rows.length).filter((row) => !wanted.has(row));
+      for (const row of rows) if (row.index >= rows.length) await this.#swap(row.index, free.pop()!.index);
+    });
   }
 
-  #swap(a: number, b: number): void {
-    this.cache.swapRows(a, b);
+  async #swap(a: number, b: number): Promise<void> {
+    await this.cache.swapRows(a, b);
     const [one, other] = [this.#rows[a]!, this.#rows[b]!];
     [this.#rows[a], this.#rows[b]] = [other, one];
     [one.index, other.index] = [b, a];
   }
 
-  [Symbol.dispose](): void {
-    this.cache[Symbol.dispose]();
+  get hasFree(): boolean {
+    return this.#rows.some((row) => !row.isBusy);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#moving.run(async () => this.cache[Symbol.dispose]());
   }
 }
 

@@ -1,5 +1,6 @@
 import { f32 } from "../core/array.ts";
 import { ShapeError } from "../core/errors.ts";
+import { Slices } from "../core/next-task.ts";
 import type { LanguageModelShape } from "../nn/decoder.ts";
 import { rotaryStretch, rotaryTable } from "../nn/rope.ts";
 import { cachedWidth } from "../ops/index.ts";
@@ -100,28 +101,36 @@ export class KvCache implements Disposable {
     Object.assign(this.#rows[row]!, { length, stretches: stretches.slice(0, length) });
   }
 
-  /** Makes row `to` hold the first `length` positions of row `from`. */
-  copyRow(from: number, to: number, length: number): void {
-    this.#eachHead(from, to, (value, a, b, width) => value.copy(a, b, length * width));
+  /** Makes row `to` hold the first `length` positions of row `from`, which may be extended meanwhile. */
+  async copyRow(from: number, to: number, length: number): Promise<void> {
+    await this.#eachHead(from, to, (value, a, b, width) => value.copy(a, b, length * width));
     this.#take(to, { ...this.#rows[from]!, length });
   }
 
-  /** Exchanges what two rows hold. */
-  swapRows(a: number, b: number): void {
+  /** Exchanges what two rows hold. Neither may be run meanwhile. */
+  async swapRows(a: number, b: number): Promise<void> {
     const [one, other] = [this.#rows[a]!, this.#rows[b]!];
     const length = Math.max(one.length, other.length);
-    this.#eachHead(a, b, (value, x, y, width) => value.swap(x, y, length * width));
+    await this.#eachHead(a, b, (value, x, y, width) => value.swap(x, y, length * width));
     const held = { ...one };
     Object.assign(one, other);
     Object.assign(other, held);
   }
 
-  /** Where the heads of two rows begin in each value. */
-  #eachHead(a: number, b: number, act: (value: Value, x: number, y: number, width: number) => void): void {
+  /** Does something where the heads of two rows begin in each value. Long rows are many megabytes: in slices. */
+  async #eachHead(
+    a: number,
+    b: number,
+    act: (value: Value, x: number, y: number, width: number) => void,
+  ): Promise<void> {
+    const slices = new Slices();
     for (const value of this.values.values()) {
       const [, groups, capacity, width] = value.shape as [number, number, number, number];
       const start = (row: number, group: number) => (row * groups + group) * capacity * width;
-      for (let g = 0; g < groups; g++) act(value, start(a, g), start(b, g), width);
+      for (let g = 0; g < groups; g++) {
+        act(value, start(a, g), start(b, g), width);
+        await slices.pause();
+      }
     }
   }
 

@@ -1,3 +1,4 @@
+import { nextTask } from "../core/next-task.ts";
 import type { Automaton, Rule, State } from "./byte-grammar.ts";
 
 /** What a shared rule accepts, wherever it is used. */
@@ -159,6 +160,3 @@ async function nodesOf(
   const used = <T extends { slice(start: number, end: number): T }>(array: T) => array.slice(0, count);
   return { byte: used(byte), depth: used(depth), after: used(after), token: used(token), same };
 }
-
-/** Lets other work have the thread. */
-const nextTask = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));

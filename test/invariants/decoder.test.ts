@@ -113,15 +113,15 @@ describe.each(Object.entries(MODELS))("%s", (_, [architecture, config]) => {
 
   test("a prompt that begins as an earlier one did gets the answer that it gets alone", async () => {
     await withDecoder(async (decoder) => {
-      using rows = new CacheRows(decoder, 1, IDS.length);
+      await using rows = new CacheRows(decoder, 1, IDS.length);
       for (const end of [5, 8, 9, IDS.length, 7, 4]) {
         const ids = IDS.slice(0, end);
-        const { row, length } = rows.borrow(ids)!;
+        const { row, length } = (await rows.borrow(ids))!;
         const logits = await sequenceOf(decoder, rows.cache, 3).prefill({ ids: ids.slice(length) });
         expectClose(f32([1, logits.length], logits), await whole(ids), { relative: 1e-5, where: `${end}` });
         rows.giveBack(row, ids);
       }
-      if (!("rope_scaling" in config)) expect(rows.borrow(IDS)!.length).toBe(4);
+      if (!("rope_scaling" in config)) expect((await rows.borrow(IDS))!.length).toBe(4);
     });
   });
 
@@ -145,8 +145,8 @@ describe.each(Object.entries(MODELS))("%s", (_, [architecture, config]) => {
         using second = b.part(1, 1);
         await sequenceOf(decoder, first).prefill({ ids: long });
         await sequenceOf(decoder, second).prefill({ ids: short });
-        if (isMoved) b.swapRows(0, 1);
-        if (isMoved) b.swapRows(1, 0);
+        if (isMoved) await b.swapRows(0, 1);
+        if (isMoved) await b.swapRows(1, 0);
         const both = await decoder.run(b, { ids: [[IDS[8]!], [IDS[9]!]] });
         expect(b.lengths).toEqual([long.length + 1, short.length + 1]);
         const V = SIZES.vocab_size;
