@@ -11,6 +11,8 @@ vi.setConfig({ testTimeout: 300_000 });
 
 const PICTURE = fileURLToPath(new URL("../../gallery/animals/cat-face.webp", import.meta.url));
 
+const VIDEO = fileURLToPath(new URL("../fixtures/grey-ramp.webm", import.meta.url));
+
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
 beforeAll(async () => {
   folder = await temporaryFolder();
@@ -52,6 +54,17 @@ test("OpenAI's client talks to a chat model that serve was given", async () => {
     streamed += chunk.choices[0]?.delta.content ?? "";
   expect(streamed).toBe(whole.choices[0]!.message.content);
   expect(streamed.length).toBeGreaterThan(0);
+
+  // The client's types know no videos; what it is given it sends.
+  const video = `data:video/webm;base64,${(await readFile(VIDEO)).toString("base64")}`;
+  const filmed = async (num_frames: number) => {
+    const film = { type: "video_url", video_url: { url: video, num_frames } } as never;
+    const content = [film, { type: "text" as const, text: "What is this?" }];
+    const reply = await client.chat.completions.create({ ...request, messages: [{ role: "user", content }] });
+    return reply.usage!.prompt_tokens;
+  };
+  // A frame is a tile of 2 × 2 tokens, and its label.
+  expect((await filmed(3)) - (await filmed(2))).toBeGreaterThan(4);
 
   // Conversations side by side, each its own.
   const ask = async (content: string) => {

@@ -7,7 +7,8 @@ import type { Context } from "../context.ts";
 import type { JsonOption } from "../options.ts";
 import { visible } from "../terminal.ts";
 import { DRAWN_FORMATS, pictureOf } from "./boxes.ts";
-import type { Media, VideoChoice } from "./media.ts";
+import type { Media } from "./media.ts";
+import { checkBounds, type VideoChoice } from "./video-choice.ts";
 
 /** What `internvl chat` was told, as the command line is read. */
 export interface ChatCommandOptions extends JsonOption {
@@ -48,10 +49,7 @@ export function checkOptions(options: ChatCommandOptions): void {
       `chat: ${useless.map(([name]) => name).join(", ")} without effect at temperature 0; add --temperature, 0.7 for instance`,
     );
   if (options.stop?.includes("")) throw new UsageError("--stop: expected a text, found an empty one");
-  if (options.from !== undefined && options.to !== undefined && options.from >= options.to)
-    throw new UsageError(
-      `chat: expected --from before --to, found ${options.from} and ${options.to}; exchange them`,
-    );
+  checkBounds("chat", options.from, options.to);
   if (options.boxes !== undefined && !DRAWN_FORMATS[extname(options.boxes).toLowerCase()])
     throw new UsageError(`--boxes ${visible(options.boxes)}: expected a name that ends in .png or .jpg`);
 }

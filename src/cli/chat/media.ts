@@ -8,6 +8,7 @@ import { sniffPicture } from "../../vision/sniff.ts";
 import { sniffVideo } from "../../vision/sniff-video.ts";
 import { openVideo, type Video } from "../../vision/video.node.ts";
 import { visible } from "../terminal.ts";
+import type { VideoChoice } from "./video-choice.ts";
 
 /** A picture or video of a conversation. */
 export interface Media {
@@ -15,14 +16,6 @@ export interface Media {
   readonly part: Exclude<ContentPart<RgbImage>, { type: "text" }>;
   /** "640×480", "8 frames, the video has 100". */
   readonly facts: string;
-}
-
-/** Which frames of a video are shown. */
-export interface VideoChoice {
-  readonly frames: number;
-  /** Seconds from the start; default: the whole video. */
-  readonly from?: number;
-  readonly to?: number;
 }
 
 const HEAD_BYTES = 65_536;

@@ -15,7 +15,8 @@ import {
   type Turn,
 } from "./conversation.ts";
 import type { LineReader } from "./line-reader.ts";
-import { type Media, openMedia, type VideoChoice } from "./media.ts";
+import { type Media, openMedia } from "./media.ts";
+import { type VideoChoice, videoArguments } from "./video-choice.ts";
 
 export interface SessionOptions {
   readonly answer: Omit<AnswerOptions, "signal">;
@@ -36,12 +37,12 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   image: {
     takes: "FILE…",
     does: "show pictures with the next message",
-    run: (session, rest) => session.attach("/image", rest, "picture"),
+    run: (session, rest) => session.attachPictures(rest),
   },
   video: {
     takes: "FILE",
-    does: "show frames of a video with the next message",
-    run: (session, rest) => session.attach("/video", rest, "video"),
+    does: "show frames of a video with the next message; --frames N, --from S and --to S choose them",
+    run: (session, rest) => session.attachVideo(rest),
   },
   clear: {
     takes: "",
@@ -140,15 +141,29 @@ export class Session {
     }
   }
 
-  async attach(command: string, rest: string, as: "picture" | "video"): Promise<void> {
-    const { env, signal } = this.context;
-    const files = splitWords(rest, env.HOME || homedir());
-    if (files.length === 0 || (as === "video" && files.length > 1))
+  async attachPictures(rest: string): Promise<void> {
+    const files = this.#words(rest);
+    if (files.length === 0)
+      throw new UsageError("/image: expected files, found none; put names with spaces in quotes");
+    await this.#attach(files, this.options.video, "picture");
+  }
+
+  async attachVideo(rest: string): Promise<void> {
+    const { files, choice } = videoArguments("/video", this.#words(rest), this.options.video);
+    if (files.length !== 1)
       throw new UsageError(
-        `${command}: expected ${as === "video" ? "one file" : "files"}, found ${files.length || "none"}; put names with spaces in quotes`,
+        `/video: expected one file, found ${files.length || "none"}; put names with spaces in quotes`,
       );
+    await this.#attach(files, choice, "video");
+  }
+
+  #words(rest: string): readonly string[] {
+    return splitWords(rest, this.context.env.HOME || homedir());
+  }
+
+  async #attach(files: readonly string[], choice: VideoChoice, as: "picture" | "video"): Promise<void> {
     const read: Media[] = [];
-    for (const file of files) read.push(await openMedia(file, this.options.video, signal, as));
+    for (const file of files) read.push(await openMedia(file, choice, this.context.signal, as));
     this.#pending = [...this.#pending, ...read];
     for (const media of read) await this.#sayAttached(media);
   }
@@ -160,7 +175,7 @@ export class Session {
   }
 
   async save(rest: string): Promise<void> {
-    const [file, ...more] = splitWords(rest, this.context.env.HOME || homedir());
+    const [file, ...more] = this.#words(rest);
     if (file === undefined || more.length > 0)
       throw new UsageError("/save: expected the name of one file; put a name with spaces in quotes");
     const write = /\.json$/i.test(file)

@@ -1,6 +1,7 @@
 import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { PassThrough, Readable } from "node:stream";
+import { fileURLToPath } from "node:url";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { temporaryFolder } from "../../../test/temporary-folder.ts";
@@ -345,6 +346,22 @@ describe.skipIf(process.platform !== "linux")("a conversation", () => {
     expect(await end).toBe(0);
   });
 
+  test("/video shows the frames that it asks for", async () => {
+    const { type, says, answered, model, end } = talk([{ words: ["a"] }], ["--frames", "4"]);
+    await says("/help");
+    const gif = fileURLToPath(new URL("../../../test/fixtures/video/eight.gif", import.meta.url));
+    type(`/video ${gif} --frames 2 --to 0.5\r`);
+    await says("2 frames, the video has 8");
+    type("look\r");
+    await answered(1);
+    expect(model.asked[0]!.messages[0]!.content).toMatchObject([
+      { type: "video", frames: { length: 2 } },
+      { type: "text", text: "look" },
+    ]);
+    type("\x04");
+    expect(await end).toBe(0);
+  });
+
   test.each([
     ["/imgae x.png", "/imgae: there is no such command, did you mean /image?"],
     ["/home/me/x.png", "there is no such command; known: /image, /video, "],
@@ -352,6 +369,7 @@ describe.skipIf(process.platform !== "linux")("a conversation", () => {
     ["/image nowhere.png", "nowhere.png: expected a readable file"],
     ["/video a.mp4 b.mp4", "/video: expected one file, found 2"],
     ["/video nowhere.mp4", "nowhere.mp4"],
+    ["/video a.mp4 --frames none", "/video --frames: Expected a whole number"],
     ["/clear all", '/clear: expected nothing after it, found "all"'],
     ["/retry", "/retry: nothing was answered yet"],
     ["/save", "/save: expected the name of one file"],

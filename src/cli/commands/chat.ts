@@ -3,6 +3,7 @@ import { UsageError } from "../../core/errors.ts";
 import type { ChatModel } from "../../infer/chat-model.ts";
 import type { ChatCommandOptions } from "../chat/chat-options.ts";
 import type { Media } from "../chat/media.ts";
+import { VIDEO_OPTIONS } from "../chat/video-choice.ts";
 import { type Context, note, printJson } from "../context.ts";
 import {
   collect,
@@ -16,8 +17,6 @@ import {
 import { chatHistory } from "../paths.ts";
 import { style, visible } from "../terminal.ts";
 
-/** Longest time of a video that can be named, in seconds. */
-const MAX_SECONDS = 100_000;
 export function addChat(program: Command, context: Context): void {
   program
     .command("chat")
@@ -62,13 +61,13 @@ export function addChat(program: Command, context: Context): void {
     .addOption(
       new Option("--max-tiles <n>", "most tiles of a picture (default: the model's)").argParser(integer(1)),
     )
-    .addOption(new Option("--frames <n>", "frames taken of a video").argParser(integer(1, 65_536)).default(8))
     .addOption(
-      new Option("--from <s>", "where in a video to begin, in seconds").argParser(decimal(0, MAX_SECONDS)),
+      new Option("--frames <n>", "frames taken of a video").argParser(VIDEO_OPTIONS.frames).default(8),
     )
     .addOption(
-      new Option("--to <s>", "where in a video to end, in seconds").argParser(decimal(0, MAX_SECONDS)),
+      new Option("--from <s>", "where in a video to begin, in seconds").argParser(VIDEO_OPTIONS.from),
     )
+    .addOption(new Option("--to <s>", "where in a video to end, in seconds").argParser(VIDEO_OPTIONS.to))
     .option("--boxes <file>", "draw the answer's boxes on the picture, into a .png or .jpg file")
     .option("--no-history", "neither read nor keep what is typed")
     .addOption(jsonOption())
