@@ -170,6 +170,7 @@ const CASES: readonly Case[] = [
     "messages[0].content[0].image_url.url",
     /not valid base64/,
   ],
+  [CHAT, shown("data:;base64,YWJj,YWJj"), 400, "messages[0].content[0].image_url.url", /expected one file/],
   [CHAT, shown("data:;base64,YWJ"), 400, "messages[0].content[0].image_url.url", /not valid base64/],
   [CHAT, shown("data:;base64,"), 400, "messages[0].content[0].image_url.url", /found an empty file/],
   [CHAT, shown(data("hello")), 400, "messages[0].content[0].image_url.url", /found a text file/],

@@ -43,11 +43,12 @@ export function decodeDataUrl(url: string, mostFiles: number): Uint8Array[] {
     throw new ApiError(400, "expected a data URL of the form data:image/png;base64,…", {
       code: "invalid_image_url",
     });
-  const texts = url.slice(comma + 1).split(",");
+  // No more of them than tell that there are too many: a body of commas alone would fill the memory.
+  const texts = url.slice(comma + 1).split(",", mostFiles + 1);
   if (texts.length > mostFiles)
     throw new ApiError(
       400,
-      `expected ${mostFiles === 1 ? "one file" : `at most ${mostFiles} files`} in the data URL, found ${texts.length} with commas between them; send fewer`,
+      `expected ${mostFiles === 1 ? "one file" : `at most ${mostFiles} files`} in the data URL, found more, with commas between them; send fewer`,
       { code: "invalid_image_url" },
     );
   return texts.map(decodeBase64);

@@ -131,7 +131,16 @@ test("frames that the client took itself, with commas between them", async () =>
   const broken = await ask(`${url},aGVsbG8=`);
   expect(broken).toMatchObject({ status: 400, error: { param: URL_FIELD, code: "invalid_image" } });
   expect(broken.error!.message).toMatch(/url: frame 4: .*found a text file/);
-  expect((await ask(url, {}, { frames: 2 })).error!.message).toMatch(/at most 2 files .*, found 3/);
+  expect((await ask(url, {}, { frames: 2 })).error!.message).toMatch(/at most 2 files .*, found more/);
+});
+
+test("a data URL of commas alone has too many files", async () => {
+  const { status, error } = await ask(`data:;base64,${",".repeat(1_000_000)}`);
+  expect([status, error!.param, error!.message]).toEqual([
+    400,
+    URL_FIELD,
+    expect.stringMatching(/at most 256 files/),
+  ]);
 });
 
 test("frames, seconds and memory are bounded", async () => {
