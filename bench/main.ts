@@ -7,6 +7,7 @@ import { load8b } from "./load-8b.ts";
 import type { BenchContext, BenchResult } from "./pair.ts";
 import { preprocess } from "./pictures.ts";
 import { indexGallery, search } from "./search.ts";
+import { serverStreams } from "./server-streams.ts";
 import { againstLlamaCpp, againstNodeLlamaCpp } from "./smollm2.ts";
 import { tokenize } from "./text.ts";
 import { trainStepBf16, trainStepF32 } from "./train-step.ts";
@@ -27,6 +28,7 @@ const BENCHES: Readonly<
   "smollm2-llama-cpp": againstLlamaCpp,
   "smollm2-node-llama-cpp": againstNodeLlamaCpp,
   "smollm2-agreement": smollm2Agreement,
+  "server-streams": serverStreams,
   "internvl2-1b-f32": internvl1bF32,
   "internvl2-1b-w8": internvl1bW8,
   "internvl2-1b-w4": internvl1bW4,

@@ -123,7 +123,7 @@ const path = (name: string): string => fileURLToPath(new URL(name, import.meta.u
 const PYTHON_HELP = (python: string): string =>
   `${python} needs what "pip install -r bench/peers/requirements.txt" installs; name the Python with PEER_PYTHON`;
 
-const median = (values: readonly number[]): number => {
+export const median = (values: readonly number[]): number => {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);
   return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
