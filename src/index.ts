@@ -1,9 +1,10 @@
 /**
  * internvl: the InternVL models for JavaScript in Node. The README has a tour, docs/architecture.md the structure.
  *
- * Models that embed are loaded by `loadEmbedder`, models that answer by `loadChatModel`; `loadForModel` and `loadPicture`
- * read pictures, `openVideo` videos. `ImageIndex` searches folders, `ZeroShotClassifier` classifies with one's own labels,
- * `train` runs recipes. What is disposable is released by `await using`.
+ * Models that embed are loaded by `loadEmbedder`, models that answer by `loadChatModel`; `downloadModel` gives the folder
+ * of a model on the Hugging Face hub. `loadForModel` and `loadPicture` read pictures, `openVideo` videos. `ImageIndex`
+ * searches folders, `ZeroShotClassifier` classifies with one's own labels, `train` runs recipes. What is disposable is
+ * released by `await using`.
  */
 export type { HostTensor } from "./core/array.ts";
 export {
@@ -24,6 +25,7 @@ export { heldOutRecall } from "./eval/held-out.node.ts";
 export { type ParityOutput, runParity } from "./eval/parity.node.ts";
 export { CONCEPT_PROTOCOL, evaluateRetrieval, PUBLISHED_PROTOCOL } from "./eval/retrieval.ts";
 export { ZeroShotClassifier } from "./eval/zero-shot-classifier.ts";
+export { type DownloadOptions, type DownloadProgress, downloadModel } from "./hub/download-model.node.ts";
 export type {
   ChatChunk,
   ChatMessages,

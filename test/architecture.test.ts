@@ -22,6 +22,8 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   text: ["core"],
   data: ["vision", "text"],
   infer: ["models", "runtime", "weights", "vision", "text"],
+  // Fetches what loaders read: it knows the names of models, weights and tokenizers, and nothing of running them.
+  hub: ["models", "text"],
   train: ["models", "autodiff", "runtime", "weights", "data"],
   // Parity runs five training steps, and a held-out set is measured while training.
   eval: ["infer", "data", "train"],
@@ -29,9 +31,9 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   // The three faces. They are started by, and never imported from, what is below them.
   server: ["eval", "search"],
   web: ["server"],
-  cli: ["eval", "search", "server"],
+  cli: ["eval", "search", "server", "hub"],
   // index.ts and browser.ts: the public API.
-  "": ["eval", "search", "server"],
+  "": ["eval", "search", "server", "hub"],
 };
 
 /** Rooms whose files run in a browser unless they are called *.node.ts. */

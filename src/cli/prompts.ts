@@ -1,6 +1,7 @@
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { ConfigError, UsageError } from "../core/errors.ts";
+import { didYouMean } from "../core/suggest.ts";
 import type { ClassNames } from "../eval/class-names.ts";
 import {
   datasetTemplates,
@@ -10,7 +11,6 @@ import {
   imagenetTemplates,
 } from "../eval/imagenet.node.ts";
 import { PLACEHOLDER, TWO_LABELS } from "../eval/zero-shot-classifier.ts";
-import { didYouMean } from "./suggest.ts";
 
 /** Larger lists of names are a mistake, not a list of names. */
 const MAX_LIST_BYTES = 10_000_000;

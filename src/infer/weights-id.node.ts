@@ -1,13 +1,14 @@
 import { createHash } from "node:crypto";
-import { basename, resolve } from "node:path";
+import { resolve } from "node:path";
 import type { HostTensor } from "../core/array.ts";
 import type { Precision } from "../core/precisions.ts";
 import type { TensorSource } from "../runtime/runtime.ts";
 import type { Checkpoint } from "../weights/checkpoint.ts";
 import { formatId } from "./embedder.ts";
+import { modelNameOf } from "./model-name.ts";
 
 /**
- * A name for what a model gives: the folder's name, the precision, and a hash of names, shapes and the
+ * A name for what a model gives: what its folder or file is called, the precision, and a hash of names, shapes and the
  * data of a few small tensors (reading billions of weights for a name would take minutes), the precision and the
  * picture's size.
  */
@@ -27,6 +28,6 @@ export async function weightsId(
     }
   }
   hash.update(JSON.stringify([options.precision, options.imageSize]));
-  const name = basename(resolve(path)).replace(/\.\w+$/, "");
+  const name = modelNameOf(resolve(path));
   return formatId({ name, precision: options.precision, fingerprint: hash.digest("hex").slice(0, 12) });
 }

@@ -64,14 +64,23 @@ function openWeights(path: string): Promise<Checkpoint> {
 
 async function weightsIn(folder: string, apart: readonly string[]): Promise<string> {
   const files = (await readdir(folder)).filter((f) => !apart.includes(f));
-  if (files.includes(SINGLE_FILE) || files.includes(INDEX_FILE)) return folder;
-  if (files.includes(TORCH_INDEX_FILE)) return join(folder, TORCH_INDEX_FILE);
+  const name = chooseWeights(files, `${folder}: `);
+  return name === SINGLE_FILE || name === INDEX_FILE ? folder : join(folder, name);
+}
+
+/**
+ * Of the names of a folder's files the one that holds the weights, or the index of those that do. Throws a
+ * CheckpointError, beginning with `where`, when there is none or several are possible.
+ */
+export function chooseWeights(files: readonly string[], where: string): string {
+  const standard = [SINGLE_FILE, INDEX_FILE, TORCH_INDEX_FILE].find((name) => files.includes(name));
+  if (standard !== undefined) return standard;
   const candidates = files.filter((f) => f.endsWith(".safetensors") || TORCH_FILE.test(f)).sort();
-  if (candidates.length === 1) return join(folder, candidates[0]!);
+  if (candidates.length === 1) return candidates[0]!;
   return fail(
     candidates.length === 0
-      ? `${folder}: expected ${SINGLE_FILE}, ${INDEX_FILE}, ${TORCH_INDEX_FILE} or a .pth file in this folder, found none`
-      : `${folder}: several files of weights (${firstOf(candidates)}); give the path of the one that is meant`,
+      ? `${where}expected ${SINGLE_FILE}, ${INDEX_FILE}, ${TORCH_INDEX_FILE} or a .pth file in this folder, found none`
+      : `${where}several files of weights (${firstOf(candidates)}); give the path of the one that is meant`,
   );
 }
 

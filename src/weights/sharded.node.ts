@@ -18,7 +18,7 @@ export async function openSharded(
 ): Promise<Checkpoint> {
   const weightMap = await readIndex(path, extension);
   const folder = dirname(path);
-  const shards = [...new Set(weightMap.values())].sort();
+  const shards = shardsOf(weightMap);
   const held = new Map<string, TensorSource>();
   const problems: string[] = [];
   const damaged: string[] = [];
@@ -49,6 +49,13 @@ export async function openSharded(
   const ordered = new Map([...weightMap.keys()].map((key) => [key, held.get(key)!]));
   return { name: path, keys: [...ordered.keys()], tensors: ordered, metadata, read: readTensor };
 }
+
+/** Names of the files that an index names, all plain ones that end in `extension`. Throws as {@link openSharded}. */
+export const readShards = async (path: string, extension: string): Promise<string[]> =>
+  shardsOf(await readIndex(path, extension));
+
+const shardsOf = (weightMap: ReadonlyMap<string, string>): string[] =>
+  [...new Set(weightMap.values())].sort();
 
 /** `weight_map` of an index: key -> name of a file in the same folder. */
 async function readIndex(path: string, extension: string): Promise<Map<string, string>> {
