@@ -2,11 +2,13 @@ import { InvalidArgumentError, Option } from "commander";
 import { PRECISIONS, type Precision } from "../core/precisions.ts";
 import type { Embedder } from "../infer/embedder.ts";
 import type { Context } from "./context.ts";
+import { locateModel, type OfflineOption } from "./locate-model.ts";
 import { defaultIndex, defaultModel } from "./paths.ts";
 
 /** Options that several commands share, so that they are called and explained alike everywhere. */
 
-export interface ModelOptions {
+export interface ModelOptions extends OfflineOption {
+  /** A path, or a name on the hub. */
   readonly model: string;
   readonly threads?: number;
   readonly precision?: Precision;
@@ -53,20 +55,22 @@ export const commaList = (text: string): readonly string[] =>
     .filter((part) => part !== "");
 
 export const modelOption = ({ env }: Context): Option =>
-  new Option("-m, --model <dir|file>", "the model to use").default(
+  new Option("-m, --model <model>", "the model to use: a folder, a file, or OWNER/NAME on the hub").default(
     defaultModel(env),
     env.INTERNVL_MODEL ? "INTERNVL_MODEL" : "the nano model that comes with it",
   );
 
 /** Loads the model that the options name. */
-export const openModel = (
-  { services }: Context,
-  { model, threads, precision }: ModelOptions,
-): Promise<Embedder> =>
-  services.loadEmbedder(model, {
+export async function openModel(context: Context, options: ModelOptions): Promise<Embedder> {
+  const { threads, precision } = options;
+  return context.services.loadEmbedder(await locateModel(context, options.model, options), {
     ...(threads === undefined ? {} : { threads }),
     ...(precision === undefined ? {} : { precision }),
   });
+}
+
+export const offlineOption = (): Option =>
+  new Option("--offline", "use what is on this disk, and ask nothing of the hub");
 
 export const precisionOption = (): Option =>
   new Option(

@@ -20,6 +20,8 @@ Environment:
   INTERNVL_MODEL  the model that is used without --model
   INTERNVL_INDEX  the index that is used without --index
                   (now ${defaultIndex(context.env)})
+  HF_TOKEN, HF_HUB_CACHE, HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE
+                  as the hub's own tools take them, for models by their names
   PORT            the port of serve without --port
   NO_COLOR        no colours
   INTERNVL_DEBUG  print stacks of users' errors too
@@ -49,7 +51,7 @@ export function addCommands(program: Command, context: Context): void {
       examples(
         "internvl index ~/Pictures",
         'internvl search "a dog on the beach"',
-        'internvl chat models/InternVL3-1B photo.jpg "What is on the sign?"',
+        'internvl chat OpenGVLab/InternVL3-1B photo.jpg "What is on the sign?"',
         "internvl serve --gallery",
       ) + ENVIRONMENT(context),
     );

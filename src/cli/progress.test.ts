@@ -23,6 +23,16 @@ test("without a terminal: nothing for short tasks, then a plain line every few s
   );
 });
 
+test("bytes have their units", () => {
+  const { clock, progress, terminal } = setUp();
+  for (let s = 0; s <= 6; s++) {
+    clock.seconds = s;
+    const done = 900_000_000 + 12_500_000 * s;
+    progress.update({ label: "downloading", done, total: 1_880_000_000, note: "a.bin", unit: "bytes" });
+  }
+  expect(terminal.text).toBe("downloading 963 MB/1.9 GB  51 %  13 MB/s  1:13 left  a.bin\n");
+});
+
 test("on a terminal: one line that is redrawn, fits the width, and goes away", () => {
   const { clock, progress, terminal } = setUp(fakeTerminal({ isTTY: true, columns: 60 }));
   for (let s = 0; s <= 2; s++) {

@@ -1,4 +1,4 @@
-import { count } from "./table.ts";
+import { bytes, count } from "./table.ts";
 import { cells, shorten, style, type Terminal, visible } from "./terminal.ts";
 
 export interface ProgressState {
@@ -12,8 +12,8 @@ export interface ProgressState {
   readonly etaSeconds?: number | undefined;
   /** More to say: the loss, a path, how many failed. */
   readonly note?: string | undefined;
-  /** What `done` counts: things, or seconds where there is nothing to count. Default "count". */
-  readonly unit?: "count" | "seconds";
+  /** What `done` counts: things, bytes, or seconds where there is nothing to count. Default "count". */
+  readonly unit?: "count" | "bytes" | "seconds";
 }
 
 export interface ProgressOptions {
@@ -97,9 +97,11 @@ export class Progress implements Disposable {
     if (unit === "seconds") return ` ${duration(done)}`;
     const rate = ratePerSecond ?? this.#rate();
     const eta = etaSeconds ?? (total !== undefined && rate > 0 ? (total - done) / rate : undefined);
-    const facts = [total === undefined ? count(done) : `${count(done)}/${count(total)}`];
+    const amount = unit === "bytes" ? bytes : count;
+    const facts = [total === undefined ? amount(done) : `${amount(done)}/${amount(total)}`];
     if (total) facts.push(`${Math.floor((100 * done) / total)} %`);
-    if (rate > 0) facts.push(`${rate < 10 ? rate.toFixed(1) : count(Math.round(rate))}/s`);
+    if (rate > 0)
+      facts.push(`${unit !== "bytes" && rate < 10 ? rate.toFixed(1) : amount(Math.round(rate))}/s`);
     if (eta !== undefined && (total === undefined || done < total)) facts.push(`${duration(eta)} left`);
     return ` ${facts.join(GAP)}`;
   }

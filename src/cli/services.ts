@@ -1,6 +1,7 @@
 import { UsageError } from "../core/errors.ts";
 import type { ParityOutput } from "../eval/parity.node.ts";
 import type { ParityOptions } from "../eval/parity-case.ts";
+import type { DownloadOptions } from "../hub/download-model.node.ts";
 import type { ChatModel } from "../infer/chat-model.ts";
 import type { Embedder } from "../infer/embedder.ts";
 import type { LoadChatOptions } from "../infer/load-chat-model.node.ts";
@@ -15,6 +16,8 @@ import type { Framing, RgbImage } from "../vision/image.ts";
 export interface Services {
   loadEmbedder(path: string, options?: LoadOptions): Promise<Embedder>;
   loadChatModel(path: string, options?: LoadChatOptions): Promise<ChatModel>;
+  /** The path of a model in the hub's cache, by its name on the hub. */
+  downloadModel(name: string, options?: DownloadOptions): Promise<string>;
   loadImage(
     source: string | Uint8Array,
     options: { readonly size: number; readonly framing: Framing },
@@ -29,14 +32,17 @@ export const defaultServices: Services = {
     const { stat } = await import("node:fs/promises");
     if (!(await stat(path).catch(() => undefined)))
       throw new UsageError(
-        `${path}: expected a model, a folder with config.json, weights and a tokenizer, found none; check the path, or leave --model out for the one that comes with it`,
+        `${path}: expected a model, a folder with config.json, weights and a tokenizer, or a name on the hub as OWNER/NAME, found none; check the path, or leave --model out for the one that comes with it`,
       );
     const { loadEmbedder } = await import("../infer/load-model.node.ts");
     return loadEmbedder(path, options);
   },
   async loadChatModel(path, options) {
     const { stat } = await import("node:fs/promises");
-    if (!(await stat(path).catch(() => undefined))) throw new UsageError(noChatModel(path));
+    if (!(await stat(path).catch(() => undefined)))
+      throw new UsageError(
+        `${path}: expected the folder of a chat model, a .gguf file, or a name on the hub such as OpenGVLab/InternVL3-1B, found none; check the path`,
+      );
     const { looksLikeMedia } = await import("./chat/arguments.ts");
     if (looksLikeMedia(path))
       throw new UsageError(
@@ -44,6 +50,10 @@ export const defaultServices: Services = {
       );
     const { loadChatModel } = await import("../infer/load-chat-model.node.ts");
     return loadChatModel(path, options);
+  },
+  async downloadModel(name, options) {
+    const { downloadModel } = await import("../hub/download-model.node.ts");
+    return downloadModel(name, options);
   },
   async loadImage(source, options) {
     const { loadForModel } = await import("../vision/preprocess.node.ts");
@@ -59,16 +69,3 @@ export const defaultServices: Services = {
     yield* runParity(dir, options);
   },
 };
-
-/** "owner/name", as models are called on the Hugging Face hub. */
-const HUB_NAME = /^[A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*$/;
-
-function noChatModel(path: string): string {
-  const expected = `${path}: expected the folder of a chat model or a .gguf file, found none`;
-  if (path.endsWith(".gguf") || !HUB_NAME.test(path)) return `${expected}; check the path`;
-  const folder = path.slice(path.indexOf("/") + 1);
-  return `${expected}. If this is its name on the Hugging Face hub, download it and name the folder:
-  hf download ${path} --local-dir ${folder}
-  internvl chat ./${folder}
-(the older tool calls it: huggingface-cli download ${path} --local-dir ${folder})`;
-}

@@ -49,5 +49,12 @@ export const percent = (share: number): string => (Number.isNaN(share) ? "n/a" :
 /** A count with thousands set apart. */
 export const count = (n: number): string => n.toLocaleString("en-US");
 
+/** Bytes as "340 kB", "1.9 GB", by thousands. */
+export function bytes(n: number): string {
+  const power = Math.min(4, Math.floor(Math.log10(Math.max(n, 1)) / 3));
+  const value = n / 1000 ** power;
+  return `${value < 10 && power > 0 ? value.toFixed(1) : Math.round(value)} ${["B", "kB", "MB", "GB", "TB"][power]}`;
+}
+
 /** "1 picture", "2,000 pictures". */
 export const counted = (n: number, noun: string): string => `${count(n)} ${noun}${n === 1 ? "" : "s"}`;

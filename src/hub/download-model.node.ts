@@ -32,7 +32,7 @@ export interface DownloadOptions {
   readonly onNote?: (note: string) => void;
   /** Where the hub's settings are taken from; default: the process's environment. */
   readonly environment?: Environment;
-  /** Longest silence of the hub, in milliseconds; default 30,000. */
+  /** Longest silence of the hub, in milliseconds; default 30,000, or 10,000 where there is a model to fall back on. */
   readonly timeoutMs?: number;
   /** Wait before a broken download is taken up again, in milliseconds; doubled each time; default 1,000. */
   readonly retryMs?: number;
@@ -65,7 +65,8 @@ export async function downloadModel(name: string, options: DownloadOptions = {})
   if (cached !== undefined && (isOffline || isPinned)) return pathIn(cached);
   if (isOffline) throw offlineError(parsed, settings.cacheDir);
   try {
-    return pathIn(await new Download(parsed, settings, cache, options).run());
+    const timeoutMs = options.timeoutMs ?? (cached === undefined ? 30_000 : 10_000);
+    return pathIn(await new Download(parsed, settings, cache, { ...options, timeoutMs }).run());
   } catch (error) {
     if (options.signal?.aborted) throw options.signal.reason;
     const isAway = error instanceof NetworkError || (error instanceof HubStatusError && error.passing);
@@ -85,9 +86,9 @@ class Download {
     private readonly name: HubName,
     private readonly settings: HubSettings,
     private readonly cache: HubCache,
-    private readonly options: DownloadOptions,
+    private readonly options: DownloadOptions & { readonly timeoutMs: number },
   ) {
-    const { timeoutMs = 30_000, signal } = options;
+    const { timeoutMs, signal } = options;
     this.#fetch = hubFetch({ ...settings, timeoutMs, signal });
   }
 

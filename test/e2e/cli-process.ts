@@ -6,7 +6,7 @@ const FAKE = fileURLToPath(new URL("./cli-fake.ts", import.meta.url));
 const REAL = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 const TSX = import.meta.resolve("tsx");
 
-const PROGRESS = /^[a-z ]+ [\d,]+(\/[\d,]+)?( s)?( {2}.*)?\n/gm;
+const PROGRESS = /^[a-z ]+ [\d,.]+( [kMGT]?B)?(\/[\d,.]+( [kMGT]?B)?)?( s)?( {2}.*)?\n/gm;
 
 export interface Ended {
   readonly code: number | null;

@@ -4,6 +4,7 @@ import type { Precision } from "../../core/precisions.ts";
 import type { ChatOptions } from "../../infer/chat-model.ts";
 import { THINKING_SYSTEM_MESSAGE } from "../../text/reply.ts";
 import type { Context } from "../context.ts";
+import type { OfflineOption } from "../locate-model.ts";
 import type { JsonOption } from "../options.ts";
 import { visible } from "../terminal.ts";
 import { DRAWN_FORMATS, pictureOf } from "./boxes.ts";
@@ -11,7 +12,7 @@ import type { Media } from "./media.ts";
 import { checkBounds, type VideoChoice } from "./video-choice.ts";
 
 /** What `internvl chat` was told, as the command line is read. */
-export interface ChatCommandOptions extends JsonOption {
+export interface ChatCommandOptions extends JsonOption, OfflineOption {
   readonly precision?: Precision;
   readonly threads?: number;
   readonly context?: number;

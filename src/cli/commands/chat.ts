@@ -11,6 +11,7 @@ import {
   examples,
   integer,
   jsonOption,
+  offlineOption,
   precisionOption,
   threadsOption,
 } from "../options.ts";
@@ -21,7 +22,7 @@ export function addChat(program: Command, context: Context): void {
   program
     .command("chat")
     .description("Ask a vision-language model about pictures and videos, once or in a conversation.")
-    .argument("<model>", "folder of a chat model, or a .gguf file")
+    .argument("<model>", "OWNER/NAME of a chat model on the hub, its folder, or a .gguf file")
     .argument("[files and question...]", "pictures and videos, and one question in quotes")
     .addOption(precisionOption())
     .addOption(threadsOption())
@@ -32,6 +33,7 @@ export function addChat(program: Command, context: Context): void {
       ).argParser(integer(2)),
     )
     .option("--mmproj <file>", "the vision part of a .gguf model")
+    .addOption(offlineOption())
     .addOption(new Option("--max-tokens <n>", "most tokens of an answer").argParser(integer(1)))
     .addOption(
       new Option(
@@ -74,6 +76,9 @@ export function addChat(program: Command, context: Context): void {
     .addHelpText(
       "after",
       `
+A model is a path, or a name on the Hugging Face hub: OWNER/NAME, with a branch, tag or commit
+OWNER/NAME@REVISION, or one file, OWNER/NAME/FILE.gguf. What is here is used; what is not is
+downloaded once, into the cache that the hub's tools share (docs/hub.md).
 Arguments that are files are shown to the model, whatever their names; the one that is none is the
 question. Text that is piped in is the question, or follows it. Without a question in a terminal a
 conversation begins; /help lists its commands. What is typed there is kept in
@@ -81,8 +86,8 @@ conversation begins; /help lists its commands. What is typed there is kept in
 Ctrl-C stops an answer. With --json one object: answer, thinking, finish_reason, usage, seconds,
 tokens_per_second, and boxes in pixels of the picture when there are any.
 ${examples(
-  'internvl chat models/InternVL3-1B photo.jpg "What is on the sign?"',
-  "internvl chat models/InternVL3-1B photo.jpg",
+  'internvl chat OpenGVLab/InternVL3-1B photo.jpg "What is on the sign?"',
+  "internvl chat OpenGVLab/InternVL3-1B photo.jpg",
   'internvl chat models/InternVL3-1B clip.mp4 "What happens?" --frames 16 --from 60 --to 90',
   'internvl chat models/InternVL3-1B "Summarise in one line:" < notes.txt',
   'internvl chat InternVL3-1B.gguf --mmproj mmproj.gguf photo.jpg "Read the text." --json',
@@ -105,7 +110,7 @@ async function chat(
   const { sortArguments } = await import("../chat/arguments.ts");
   const { readPiped } = await import("../chat/piped-text.ts");
   const { files, question } = await sortArguments(rest);
-  if (files.length > 0 && path.endsWith(".gguf") && options.mmproj === undefined)
+  if (files.length > 0 && /\.gguf(@|$)/.test(path) && options.mmproj === undefined)
     throw new UsageError(
       `${visible(path)}: a .gguf file of the language model alone sees nothing; name its vision part with --mmproj FILE`,
     );
@@ -136,9 +141,12 @@ async function openAll(
   return media;
 }
 
-async function load(context: Context, path: string, options: ChatCommandOptions): Promise<ChatModel> {
+async function load(context: Context, name: string, options: ChatCommandOptions): Promise<ChatModel> {
   const { whileWaiting } = await import("../progress.ts");
-  const { threads, precision, context: length, mmproj } = options;
+  const { locateModel } = await import("../locate-model.ts");
+  const { threads, precision, context: length } = options;
+  const path = await locateModel(context, name, options);
+  const mmproj = options.mmproj && (await locateModel(context, options.mmproj, options));
   const loading = context.services.loadChatModel(path, {
     // The conversation, and the one before /clear.
     batch: 2,

@@ -8,6 +8,7 @@ import {
   jsonOption,
   type ModelOptions,
   modelOption,
+  offlineOption,
   openModel,
   precisionOption,
   threadsOption,
@@ -34,6 +35,7 @@ export function addClassify(program: Command, context: Context): void {
     )
     .addOption(new Option("--top <n>", "labels to print per picture").argParser(integer(1)).default(3))
     .addOption(modelOption(context))
+    .addOption(offlineOption())
     .addOption(precisionOption())
     .addOption(threadsOption())
     .addOption(jsonOption())

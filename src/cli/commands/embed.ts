@@ -10,6 +10,7 @@ import {
   jsonOption,
   type ModelOptions,
   modelOption,
+  offlineOption,
   openModel,
   precisionOption,
   threadsOption,
@@ -38,6 +39,7 @@ export function addEmbed(program: Command, context: Context): void {
         .default("squash", "squash, as in search; crop as in classify"),
     )
     .addOption(modelOption(context))
+    .addOption(offlineOption())
     .addOption(precisionOption())
     .addOption(threadsOption())
     .addOption(jsonOption())

@@ -10,6 +10,7 @@ import {
   jsonOption,
   type ModelOptions,
   modelOption,
+  offlineOption,
   openModel,
   precisionOption,
   threadsOption,
@@ -42,6 +43,7 @@ export function addEvalRetrieval(parent: Command, context: Context): void {
     .addOption(new Option("--batch <n>", "pictures per computation").argParser(integer(1, 4096)).default(16))
     .option("--no-cache", "do not keep embeddings for the next run")
     .addOption(modelOption(context))
+    .addOption(offlineOption())
     .addOption(precisionOption())
     .addOption(threadsOption())
     .addOption(jsonOption())

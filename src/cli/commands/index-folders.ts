@@ -14,6 +14,7 @@ import {
   jsonOption,
   type ModelOptions,
   modelOption,
+  offlineOption,
   openModel,
   precisionOption,
   threadsOption,
@@ -52,6 +53,7 @@ export function addIndex(program: Command, context: Context): void {
     .option("--max-bytes <n>", "largest file in bytes", integer(1, LARGEST_LIMIT), UPDATE_LIMITS.maxBytes)
     .addOption(indexOption(context))
     .addOption(modelOption(context))
+    .addOption(offlineOption())
     .addOption(precisionOption())
     .addOption(threadsOption())
     .addOption(jsonOption())

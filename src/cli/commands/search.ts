@@ -10,6 +10,7 @@ import {
   jsonOption,
   type ModelOptions,
   modelOption,
+  offlineOption,
   openModel,
   precisionOption,
   threadsOption,
@@ -33,6 +34,7 @@ export function addSearch(program: Command, context: Context): void {
     .option("--folder <dir>", "only pictures below this folder")
     .addOption(indexOption(context))
     .addOption(modelOption(context))
+    .addOption(offlineOption())
     .addOption(precisionOption())
     .addOption(threadsOption())
     .addOption(jsonOption())

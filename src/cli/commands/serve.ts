@@ -1,15 +1,17 @@
 import { stat } from "node:fs/promises";
-import { basename, resolve } from "node:path";
+import { resolve } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { UsageError } from "../../core/errors.ts";
 import { PRECISIONS, type Precision } from "../../core/precisions.ts";
 import type { ChatModel } from "../../infer/chat-model.ts";
+import { modelNameOf } from "../../infer/model-name.ts";
 import { NANO } from "../../infer/nano.node.ts";
 import type { Progress as IndexProgress } from "../../search/progress.ts";
 import type { UpdateResult } from "../../search/update.ts";
 import type { FolderJob } from "../../server/indexer.ts";
 import type { Library } from "../../server/ports.ts";
 import { type Context, note, printJson, progressOf } from "../context.ts";
+import { locateModel } from "../locate-model.ts";
 import {
   collect,
   examples,
@@ -19,6 +21,7 @@ import {
   jsonOption,
   type ModelOptions,
   modelOption,
+  offlineOption,
   openModel,
   precisionOption,
   threadsOption,
@@ -56,7 +59,7 @@ export function addServe(program: Command, context: Context): void {
     .option("--allow-remote-folders", "let other machines add and remove folders of this one")
     .option("--index <dir>", "folder of the index (default: your own, the gallery's with --gallery)")
     .option(
-      "--chat <dir|file>",
+      "--chat <model>",
       "answer with this chat model too, on the page and under /v1; repeatable",
       collect,
     )
@@ -90,6 +93,7 @@ export function addServe(program: Command, context: Context): void {
         .default(5),
     )
     .addOption(modelOption(context))
+    .addOption(offlineOption())
     .addOption(precisionOption())
     .addOption(threadsOption())
     .addOption(jsonOption())
@@ -104,7 +108,7 @@ ${examples(
   "internvl serve --gallery",
   "internvl serve --folder ~/Pictures --port 8080",
   "internvl serve --host 0.0.0.0 --host-name nas.lan",
-  "internvl serve --chat models/InternVL3-1B --chat-precision w8",
+  "internvl serve --chat OpenGVLab/InternVL3-1B --chat-precision w8",
   'curl "http://localhost:4747/api/search?q=a+dog&k=5"',
 )}`,
     )
@@ -118,9 +122,10 @@ async function serveUntilStopped(context: Context, options: ServeOptions): Promi
   const apiKeys = options.apiKey ?? (env.INTERNVL_API_KEY ? [env.INTERNVL_API_KEY] : []);
   const { serve } = await import("../../server/serve.ts");
   using bar = progressOf(context);
-  const chatModels = await openChatModels(context, options, bar);
+  const located = await locateModels(context, options);
+  const chatModels = await openChatModels(context, located, bar);
   const server = await serve({
-    library: openPictures(context, options, bar),
+    library: openPictures(context, located, bar),
     host: options.host,
     hostNames: options.hostName,
     port,
@@ -150,13 +155,27 @@ async function serveUntilStopped(context: Context, options: ServeOptions): Promi
   }
 }
 
+/**
+ * The options with the paths of their models, downloaded where they are not here. A chat model that was named by --model
+ * answers, in the precision that was named with it, and the search has its usual model.
+ */
+async function locateModels(context: Context, options: ServeOptions): Promise<ServeOptions> {
+  const chat: string[] = [];
+  for (const name of options.chat ?? []) chat.push(await locateModel(context, name, options));
+  const model = await locateModel(context, options.model, options);
+  const { isChatModel } = await import("../../infer/is-chat-model.node.ts");
+  if (!(await isChatModel(model))) return { ...options, model, chat };
+  const { precision, chatPrecision = precision, ...rest } = options;
+  return { ...rest, model: NANO, chat: [...chat, model], ...(chatPrecision && { chatPrecision }) };
+}
+
 /** The chat models by the names of their folders or files, which is what requests call them. */
 async function openChatModels(
-  { services }: Context,
-  { chat = [], chatPrecision, context, batch, threads }: ServeOptions,
+  cli: Context,
+  { chat: paths = [], chatPrecision, context, batch, threads }: ServeOptions,
   bar: Progress,
 ): Promise<Map<string, ChatModel>> {
-  const names = chat.map((path) => basename(resolve(path)).replace(/\.gguf$/, ""));
+  const names = paths.map((path) => modelNameOf(resolve(path)));
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined)
     throw new UsageError(
@@ -164,11 +183,11 @@ async function openChatModels(
     );
   const models = new Map<string, ChatModel>();
   try {
-    for (const [i, path] of chat.entries()) {
-      bar.update({ label: `loading ${visible(names[i]!)}`, done: i, total: chat.length });
+    for (const [i, path] of paths.entries()) {
+      bar.update({ label: `loading ${visible(names[i]!)}`, done: i, total: paths.length });
       models.set(
         names[i]!,
-        await services.loadChatModel(path, {
+        await cli.services.loadChatModel(path, {
           batch,
           ...(threads && { threads }),
           ...(chatPrecision && { precision: chatPrecision }),

@@ -1,0 +1,35 @@
+import { stat } from "node:fs/promises";
+import { parseHubName } from "../hub/hub-name.ts";
+import { looksLikeMedia } from "./chat/arguments.ts";
+import { type Context, note, progressOf } from "./context.ts";
+import { visible } from "./terminal.ts";
+
+/** What the options say of where models may come from. */
+export interface OfflineOption {
+  readonly offline?: true;
+}
+
+/**
+ * The folder or file of the model that was named: a path as it is, what is here before everything else; a name on the hub
+ * from the hub's cache, downloaded into it where it is not there yet.
+ */
+export async function locateModel(
+  context: Context,
+  model: string,
+  { offline }: OfflineOption,
+): Promise<string> {
+  const isHere = (await stat(model).catch(() => undefined)) !== undefined;
+  if (isHere || looksLikeMedia(model) || parseHubName(model) === undefined) return model;
+  using bar = progressOf(context);
+  return await context.services.downloadModel(model, {
+    environment: context.env,
+    signal: context.signal,
+    ...(offline && { offline }),
+    onProgress: ({ phase, done, total, file }) =>
+      bar.update({ label: phase, done, total, note: file, unit: "bytes" }),
+    onNote: (text) => {
+      bar.clear();
+      void note(context, visible(text));
+    },
+  });
+}
