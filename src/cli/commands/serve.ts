@@ -5,7 +5,7 @@ import { UsageError } from "../../core/errors.ts";
 import { PRECISIONS, type Precision } from "../../core/precisions.ts";
 import type { ChatModel } from "../../infer/chat-model.ts";
 import { modelNameOf } from "../../infer/model-name.ts";
-import { NANO } from "../../infer/nano.node.ts";
+import { NANO, NANO_CHAT } from "../../infer/nano.node.ts";
 import type { Progress as IndexProgress } from "../../search/progress.ts";
 import type { UpdateResult } from "../../search/update.ts";
 import type { FolderJob } from "../../server/indexer.ts";
@@ -51,7 +51,7 @@ export function addServe(program: Command, context: Context): void {
   program
     .command("serve")
     .description("Open a page in the browser to search, classify and add folders; and an HTTP API.")
-    .option("--gallery", "with the gallery of free pictures that comes with it")
+    .option("--gallery", "with the free pictures and the small chat model that come with it")
     .option("--folder <dir>", "index this folder first; repeatable", collect)
     .option("--host <address>", "address to listen on; 0.0.0.0 lets other machines in", "127.0.0.1")
     .option("--host-name <name>", "name under which it may be opened too; repeatable", hostNames)
@@ -161,7 +161,8 @@ async function serveUntilStopped(context: Context, options: ServeOptions): Promi
  */
 async function locateModels(context: Context, options: ServeOptions): Promise<ServeOptions> {
   const chat: string[] = [];
-  for (const name of options.chat ?? []) chat.push(await locateModel(context, name, options));
+  for (const name of options.chat ?? (options.gallery ? [NANO_CHAT] : []))
+    chat.push(await locateModel(context, name, options));
   const model = await locateModel(context, options.model, options);
   const { isChatModel } = await import("../../infer/is-chat-model.node.ts");
   if (!(await isChatModel(model))) return { ...options, model, chat };
