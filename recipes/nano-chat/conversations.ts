@@ -46,6 +46,24 @@ const WITHOUT_PICTURE: readonly (readonly [questions: readonly string[], answer:
 
 const pick = <T>(list: readonly T[], rng: Rng): T => list[rng.int(list.length)]!;
 
+/** Kinds of questions about a picture. */
+export type QuestionKind =
+  | "name"
+  | "description"
+  | "colours"
+  | "main colour"
+  | "thing: yes or no"
+  | "colour: yes or no";
+
+/** What a question of {@link pictureRow} asks for. */
+export function kindOf(question: string): QuestionKind {
+  if (ASK_NAME.includes(question)) return "name";
+  if (ASK_DESCRIPTION.includes(question)) return "description";
+  if (ASK_COLOURS.includes(question)) return "colours";
+  if (ASK_MAIN_COLOUR.includes(question)) return "main colour";
+  return question.startsWith("Is there") ? "colour: yes or no" : "thing: yes or no";
+}
+
 /** A name as a sentence has it. English is richer than this rule: "a potable water" happens. */
 export function withArticle(name: string): string {
   if (/^flag of /.test(name)) return `the ${name}`;
