@@ -3,8 +3,10 @@ import { fileURLToPath } from "node:url";
 import type { Page } from "playwright-core";
 import sharp from "sharp";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import type { ChatMessages } from "../../src/infer/chat-model.ts";
+import { fakeChatModel } from "../../src/server/openai/fake-chat-model.test-support.ts";
 import { type ChatRequest, type ChatSite, gate, openChatSite, words } from "./chat-stub.ts";
-import { disc, dropFile, shown } from "./web-support.ts";
+import { disc, dropFile, openSite, shown } from "./web-support.ts";
 
 let chat: ChatSite;
 beforeAll(async () => {
@@ -157,6 +159,31 @@ test("a video is sent as its published frames", async () => {
   await ask(page, "And now?");
   expect(await sent(chat.requests[1]!)).toMatchObject([{ frames: { length: 4 } }, { tiles: 6 }, "And now?"]);
   await page.context().close();
+});
+
+test("the real routes read what the page sends, once it has their key", async () => {
+  const fake = fakeChatModel();
+  await using site = await openSite({ chatModels: new Map([["fake", fake]]), apiKeys: ["secret"] });
+  const page = await site.open("?chat=new");
+  await page.getByLabel("API key").fill("secret");
+  await page.getByRole("button", { name: "Use it" }).click();
+  await box(page).waitFor();
+  await page.getByRole("button", { name: "Settings" }).click();
+  await page.getByLabel("Frames of a video").selectOption("4");
+  await page.getByLabel("Detail of a picture").selectOption("1 tile");
+  await page.getByRole("button", { name: "Close" }).click();
+  const video = await readFile(fileURLToPath(new URL("../fixtures/grey-ramp.webm", import.meta.url)));
+  await attach(page, "ramp.webm", "video/webm", video);
+  await attached(page).getByText("4 frames").waitFor();
+  await attach(page, "small.png", "image/png", await solid(30, 20, "#0000ff").png().toBuffer());
+  await attached(page).getByRole("img", { name: "small.png" }).waitFor();
+  await ask(page, "What?");
+  await page.locator(".prose").getByText("[30×20 0,0,255] What?").waitFor();
+  expect((fake.calls[0]!.messages as ChatMessages)[0]!.content).toMatchObject([
+    { type: "video", frames: Array(4).fill({ width: 64, height: 48 }) },
+    { type: "image", maxTiles: 1 },
+    { type: "text", text: "What?" },
+  ]);
 });
 
 test("a recording that does not say how long it is has its frames taken too", async () => {
