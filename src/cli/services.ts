@@ -39,10 +39,13 @@ export const defaultServices: Services = {
   },
   async loadChatModel(path, options) {
     const { stat } = await import("node:fs/promises");
-    if (!(await stat(path).catch(() => undefined)))
+    if (!(await stat(path).catch(() => undefined))) {
+      const { PUBLISHED_CHAT_NAMES } = await import("../models/published-chat.ts");
+      const example = PUBLISHED_CHAT_NAMES.includes(path) ? path : "InternVL3-1B";
       throw new UsageError(
-        `${path}: expected the folder of a chat model, a .gguf file, or a name on the hub such as OpenGVLab/InternVL3-1B, found none; check the path`,
+        `${path}: expected the folder of a chat model, a .gguf file, or a name on the hub such as OpenGVLab/${example}, found none; check the path`,
       );
+    }
     const { looksLikeMedia } = await import("./chat/arguments.ts");
     if (looksLikeMedia(path))
       throw new UsageError(

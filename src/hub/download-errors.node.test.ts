@@ -245,6 +245,19 @@ describe("a hub that is none", () => {
       /answers with more than \d+ bytes where a list is expected/,
     ],
     [
+      "lists without end",
+      ({ path, headers }, r) => {
+        if (!path.includes("/tree/")) return false;
+        r.writeHead(200, {
+          "Content-Type": "application/json",
+          Link: `<http://${headers.host}${path}>; rel="next"`,
+        });
+        r.end("[]");
+        return true;
+      },
+      /lists files on more than 50 pages/,
+    ],
+    [
       "has a commit that is a path",
       ({ path }, r) => {
         if (!path.includes("/revision/")) return false;

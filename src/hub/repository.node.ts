@@ -22,6 +22,7 @@ export interface Repository {
 }
 
 const MAX_FILES = 20_000;
+const MAX_PAGES = 50;
 
 const Commit = z.string().regex(/^[0-9a-f]{40}$/);
 const Entry = z.object({
@@ -35,7 +36,12 @@ const Entry = z.object({
 export async function readRepository(endpoint: string, name: HubName, fetch: HubFetch): Promise<Repository> {
   // It takes a while to load, and who uses what is on the disk needs none of it.
   const { listFiles, modelInfo } = await import("@huggingface/hub");
-  const asked = { hubUrl: endpoint, fetch: apiFetch(fetch) as typeof globalThis.fetch };
+  let requests = 0;
+  const limited: HubFetch = async (input, init) => {
+    if (++requests > MAX_PAGES) throw new HostileAnswerError(`lists files on more than ${MAX_PAGES} pages`);
+    return apiFetch(fetch)(input, init);
+  };
+  const asked = { hubUrl: endpoint, fetch: limited as typeof globalThis.fetch };
   const repo = repositoryOf(name);
   const info = await modelInfo({ ...asked, name: repo, revision: name.revision, additionalFields: ["sha"] });
   const commit = checked(Commit, info.sha, "the commit");
