@@ -29,6 +29,14 @@ describe("memory of weights", () => {
     expect(weightBytes).toMatchObject({ w8: 2 * 5 * 132, w4: 2 * 5 * 20 });
   });
 
+  test("the head, the vision tower and the projector have 8 bits in w4 too", () => {
+    for (const key of ["language_model.lm_head", "vision_model.encoder.layers.0.mlp.fc1", "mlp1.1"])
+      expect(chatMemory([[`${key}.weight`, [3, 256]]]).weightBytes).toMatchObject({
+        w8: 6 * 132,
+        w4: 6 * 132,
+      });
+  });
+
   test("a part that is left out stays bf16, and no choice quantises what is no matrix", () => {
     const tensors = [
       ["vision_model.a.weight", [2, 32]],

@@ -1,6 +1,6 @@
 import { sizeOf } from "../core/array.ts";
 import { ConfigError } from "../core/errors.ts";
-import { QUANTIZATION } from "./precision.ts";
+import { quantizationOf } from "./precision.ts";
 
 /** What an InternVL-Chat takes, from the names and shapes of its tensors alone. */
 export interface ChatMemory {
@@ -37,18 +37,15 @@ export function chatMemory(
     const size = sizeOf(shape);
     parameters += size;
     const blocked = isQuantizable(key, shape) && quantized(key, shape);
-    w8 += blocked ? blockBytes(key, shape, QUANTIZATION.w8) : 2 * size;
-    w4 += blocked ? blockBytes(key, shape, QUANTIZATION.w4) : 2 * size;
+    w8 += blocked ? blockBytes(key, shape, "w8") : 2 * size;
+    w4 += blocked ? blockBytes(key, shape, "w4") : 2 * size;
   }
   return { parameters, weightBytes: { bf16: 2 * parameters, f32: 4 * parameters, w8, w4 } };
 }
 
 /** Codes and f32 scales of blocks along the inputs, the last block padded. */
-function blockBytes(
-  key: string,
-  shape: readonly number[],
-  { bits, blockSize }: { readonly bits: number; readonly blockSize: number },
-): number {
+function blockBytes(key: string, shape: readonly number[], precision: "w8" | "w4"): number {
+  const { bits, blockSize } = quantizationOf(key.replace(/\.weight$/, ""), precision);
   const inputs = shape[EXPERTS.test(key) ? shape.length - 2 : shape.length - 1]!;
   const blocks = Math.ceil(inputs / blockSize) * (sizeOf(shape) / inputs);
   return blocks * ((blockSize * bits) / 8 + 4);

@@ -3,7 +3,7 @@ import { Linear } from "../nn/layers.ts";
 import { modules } from "../nn/module.ts";
 import { QuantizedLinear } from "../nn/quantized.ts";
 import { languageModel } from "./language_models.ts";
-import { quantizeTree } from "./precision.ts";
+import { quantizationOf, quantizeTree } from "./precision.ts";
 
 test("routers of experts stay as they are, the experts do not", () => {
   const config = {
@@ -26,4 +26,24 @@ test("routers of experts stay as they are, the experts do not", () => {
   expect(kinds.get("model.layers.0.mlp.gate")).toBe(Linear);
   expect(kinds.get("model.layers.0.mlp.experts.1.gate_proj")).toBe(QuantizedLinear);
   expect(kinds.get("lm_head")).toBe(QuantizedLinear);
+});
+
+test("4 bits are for the layers of the language model: its head, the vision tower and the projector stay at 8", () => {
+  const bits = (path: string) => (["w8", "w4"] as const).map((p) => quantizationOf(path, p).bits);
+  for (const path of [
+    "lm_head",
+    "output",
+    "language_model.lm_head",
+    "language_model.output",
+    "vision_model.encoder.layers.0.attn.qkv",
+    "mlp1.3",
+  ])
+    expect([path, ...bits(path)]).toEqual([path, 8, 8]);
+  for (const path of [
+    "model.layers.0.self_attn.q_proj",
+    "language_model.model.layers.0.attention.wo",
+    "language_model.model.layers.0.mlp.experts.gate_up_proj.3",
+    "qllama.model.layers.0.mlp.up_proj",
+  ])
+    expect([path, ...bits(path)]).toEqual([path, 8, 4]);
 });

@@ -13,11 +13,19 @@ import { quantizeChannels } from "../weights/quantize-channels.ts";
 import { inParts } from "./in-parts.ts";
 import { unstackExperts } from "./unstack-experts.ts";
 
-/** What "w8" and "w4" mean: 8 bits in blocks of 128, 4 bits in blocks of 32. */
-export const QUANTIZATION: { readonly [P in "w8" | "w4"]: QuantizationSpec } = {
-  w8: { bits: 8, blockSize: 128 },
-  w4: { bits: 4, blockSize: 32 },
-};
+const EIGHT: QuantizationSpec = { bits: 8, blockSize: 128 };
+const FOUR: QuantizationSpec = { bits: 4, blockSize: 32 };
+
+/** Layers of which 4 bits cost more than they save: the vision tower, a chat model's projector, a language model's head. */
+const STAYS_EIGHT = /^(vision_model|mlp1)\.|^(language_model\.)?(lm_head|output)$/;
+
+/**
+ * What "w8" and "w4" make of the linear layer at a path: 8 bits in blocks of 128. In "w4" the layers of the language
+ * model (and of InternVL-C's text tower) have 4 bits in blocks of 32; its head, the vision tower and the projector stay
+ * at 8: docs/LOG.md, 2026-11-28.
+ */
+export const quantizationOf = (path: string, precision: "w8" | "w4"): QuantizationSpec =>
+  precision === "w8" || STAYS_EIGHT.test(path) ? EIGHT : FOUR;
 
 /**
  * The pooling heads see one row a picture and decide the embedding, routers choose experts by small differences: they are
@@ -74,8 +82,10 @@ export function restoreTree(
 /** Gives a model the tree that a quantised precision makes. */
 export function quantizeTree(model: Module, precision: QuantizedPrecision): void {
   unstackTree(model);
-  const make = (linear: Linear) =>
-    precision === "w8a8" ? new Int8Linear(linear) : new QuantizedLinear(linear, QUANTIZATION[precision]);
+  const make = (linear: Linear, path: string) =>
+    precision === "w8a8"
+      ? new Int8Linear(linear)
+      : new QuantizedLinear(linear, quantizationOf(path, precision));
   replaceLinears(model, make, isQuantized);
 }
 
@@ -87,9 +97,10 @@ interface Quantized {
   readonly scales: HostTensor;
 }
 
-function quantizeWeight(weight: HostTensor, name: string, precision: QuantizedPrecision): Quantized {
+function quantizeWeight(weight: HostTensor, path: string, precision: QuantizedPrecision): Quantized {
+  const name = `${path}.weight`;
   if (precision === "w8a8") return quantizeChannels(toF32(weight), name);
-  const { bits, blockSize } = QUANTIZATION[precision];
+  const { bits, blockSize } = quantizationOf(path, precision);
   return quantizeBlocks(toF32(weight), { bits, blockSize: blockSize as 32 | 128, name });
 }
 
@@ -105,7 +116,7 @@ function quantize(
   for (const [path] of linears) {
     const key = `${path}.weight`;
     const source = weights.get(key)!;
-    const made = inParts(PARTS, async () => quantizeWeight(await read(source), key, precision));
+    const made = inParts(PARTS, async () => quantizeWeight(await read(source), path, precision));
     weights.delete(key);
     for (const part of PARTS) {
       const { dtype, shape } = tree.get(`${key}.${part}`)!;

@@ -108,10 +108,10 @@ class Int8Weight extends Module {
 /** Replaces the linear layers that `select` accepts by what `make` makes of them. */
 export function replaceLinears(
   root: Module,
-  make: (linear: Linear) => Module,
+  make: (linear: Linear, path: string) => Module,
   select: (path: string, linear: Linear) => boolean = () => true,
 ): void {
   transform(root, (module, path) =>
-    module instanceof Linear && select(path, module) ? make(module) : undefined,
+    module instanceof Linear && select(path, module) ? make(module, path) : undefined,
   );
 }

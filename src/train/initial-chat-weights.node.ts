@@ -6,7 +6,7 @@ import type { Param } from "../graph/tensor.ts";
 import type { VisionConfig } from "../models/intern_vit.ts";
 import type { InternVLChat } from "../models/internvl_chat.ts";
 import { interpolatePositions } from "../models/interpolate-positions.ts";
-import { QUANTIZATION } from "../models/precision.ts";
+import { quantizationOf } from "../models/precision.ts";
 import { parameters } from "../nn/module.ts";
 import type { Checkpoint } from "../weights/checkpoint.ts";
 import { VISION_ONLY } from "../weights/internvl-c-keys.ts";
@@ -145,11 +145,11 @@ function dequantized(
   if (!isQuantizedPrecision(precision)) return checkpoint;
   if (precision === "w8a8")
     throw new ConfigError(`${where}: its weights are stored as w8a8, from which training cannot start`);
-  const spec = QUANTIZATION[precision];
   const tensors = new Map(checkpoint.tensors);
   for (const [key, codes] of checkpoint.tensors) {
     if (!key.endsWith(".codes")) continue;
     const weight = key.slice(0, -".codes".length);
+    const spec = quantizationOf(weight.replace(/\.weight$/, ""), precision);
     const scales = checkpoint.tensors.get(`${weight}.scales`);
     tensors.delete(key);
     tensors.delete(`${weight}.scales`);

@@ -54,8 +54,9 @@ test("docs/models.md has the table of the published chat models", async () => {
 
 Computed from the configurations (\`src/models/configs\`, whose README says which numbers are inferred) and the lists of
 their tensors (\`test/keys\`): \`npx vitest run test/keys/models-table.test.ts -u\` writes this file. Weights as they are in
-the files (bf16), with all linear layers in 8 bits (\`w8\`) or 4 bits (\`w4\`) and the rest in bf16; without what the runtime
-packs for its kernels. The cache of keys and values is f32. A picture has up to 12 tiles and a thumbnail.
+the files (bf16), or as \`w8\` and \`w4\` load them: linear layers in 8 bits, in \`w4\` those of the language model but for its
+head in 4, and tables, norms, biases and the routers of experts in bf16; without what the runtime packs for its kernels
+(about the quantised weights once more). The cache of keys and values is f32. A picture has up to 12 tiles and a thumbnail.
 
 ${rows.map(line).join("\n")}
 `;
