@@ -1,4 +1,4 @@
-import { bytesOf, type HostTensor, hostTensor } from "../core/array.ts";
+import { bytesOf, f32, type HostTensor, hostTensor, toF32 } from "../core/array.ts";
 import { DTYPES } from "../core/dtype.ts";
 import { unstackTree } from "../nn/expert-stacks.ts";
 import type { Module } from "../nn/module.ts";
@@ -22,6 +22,38 @@ export function unstackExperts(
     const experts = expertsOf(weights.get(key)!, read);
     out.delete(key);
     for (const [e, name] of own.entries()) out.set(name, experts[e]!);
+  }
+  return out;
+}
+
+/**
+ * The inverse for tensors of a file, in f32: stacks that `params` has [E, in, out], of weights [out, in] or wider that
+ * stand there for each expert. What is not made of experts stays.
+ */
+export function stackExperts(
+  params: ReadonlyMap<string, { readonly shape: readonly unknown[] }>,
+  tensors: ReadonlyMap<string, TensorSource>,
+  read: (source: TensorSource) => Promise<HostTensor>,
+): Map<string, TensorSource> {
+  const out = new Map(tensors);
+  for (const [key, { shape }] of params) {
+    if (shape.length !== 3 || !tensors.has(`${key}.0.weight`)) continue;
+    const [E, K, N] = shape as [number, number, number];
+    const own = Array.from({ length: E }, (_, e) => `${key}.${e}.weight`).filter((name) => tensors.has(name));
+    // A stack that lacks an expert is told as missing.
+    if (own.length !== E) continue;
+    for (const name of own) out.delete(name);
+    const load = async () => {
+      const stack = new Float32Array(E * K * N);
+      for (const [e, name] of own.entries()) {
+        const { data, shape } = toF32(await read(tensors.get(name)!));
+        const width = shape[1]!;
+        for (let n = 0; n < N; n++)
+          for (let k = 0; k < K; k++) stack[(e * K + k) * N + n] = data[n * width + k]!;
+      }
+      return f32([E, K, N], stack);
+    };
+    out.set(key, { dtype: "f32", shape: [E, K, N], load });
   }
   return out;
 }

@@ -7,6 +7,7 @@ import type { VisionConfig } from "../models/intern_vit.ts";
 import type { InternVLChat } from "../models/internvl_chat.ts";
 import { interpolatePositions } from "../models/interpolate-positions.ts";
 import { quantizationOf } from "../models/precision.ts";
+import { stackExperts } from "../models/unstack-experts.ts";
 import { parameters } from "../nn/module.ts";
 import type { Checkpoint } from "../weights/checkpoint.ts";
 import { VISION_ONLY } from "../weights/internvl-c-keys.ts";
@@ -171,5 +172,6 @@ function dequantized(
         }),
     });
   }
-  return { ...checkpoint, keys: [...tensors.keys()], tensors };
+  const stacked = stackExperts(params, tensors, (source) => checkpoint.read(source));
+  return { ...checkpoint, keys: [...stacked.keys()], tensors: stacked };
 }

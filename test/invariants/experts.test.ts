@@ -1,13 +1,13 @@
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { bytesOf, castFloat, type HostTensor, toF32 } from "../../src/core/array.ts";
+import { bytesOf, castFloat, f32, type HostTensor, toF32 } from "../../src/core/array.ts";
 import { Rng } from "../../src/core/rng.ts";
 import { Decoder } from "../../src/infer/decoder.ts";
 import { placeWeights } from "../../src/infer/place-weights.ts";
 import { sequenceOf } from "../../src/infer/sequence.ts";
 import { chatMemory } from "../../src/models/chat-memory.ts";
 import { languageModel } from "../../src/models/language_models.ts";
-import { unstackExperts } from "../../src/models/unstack-experts.ts";
+import { stackExperts, unstackExperts } from "../../src/models/unstack-experts.ts";
 import type { CausalLanguageModel } from "../../src/nn/decoder.ts";
 import { parameters } from "../../src/nn/module.ts";
 import { createRuntime } from "../../src/runtime/ort.node.ts";
@@ -138,6 +138,28 @@ test("an expert of GPT-OSS computes the same from a layer of its own as from all
   const actual = await logitsOf(apart, own);
   for (const part of ["prompt", "step"] as const)
     expectClose(toF32(actual[part]), toF32(expected[part]), { relative: 1e-5, where: part });
+});
+
+test("experts' own weights are stacked again as they were, cut to their width, and left where one is missing", async () => {
+  const tree = languageModel(
+    ...(MODELS.gpt_oss!.slice(0, 2) as [string, Record<string, unknown>]),
+    "test",
+  ).create();
+  const params = parameters(tree);
+  const host = randomWeights(params, new Rng("stack again"));
+  const own = unstackExperts(tree, host, readTensor);
+  const key = "model.layers.1.mlp.experts.down_proj";
+  // Blocks may be wider than the weight: 96 inputs in a block of 128.
+  const { shape, data } = toF32(await readTensor(own.get(`${key}.2.weight`)!));
+  const wide = new Float32Array(64 * 128).fill(7);
+  for (let n = 0; n < 64; n++) wide.set((data as Float32Array).subarray(n * 96, (n + 1) * 96), n * 128);
+  expect(shape).toEqual([64, 96]);
+  own.set(`${key}.2.weight`, f32([64, 128], wide));
+  const again = stackExperts(params, own, readTensor);
+  expect([...again.keys()].sort()).toEqual([...host.keys()].sort());
+  for (const [name, t] of host) expect([name, await readTensor(again.get(name)!)]).toEqual([name, t]);
+  own.delete(`${key}.1.weight`);
+  expect(stackExperts(params, own, readTensor).has(key)).toBe(false);
 });
 
 test("GPT-OSS's experts in 4-bit floats (GGUF's MXFP4) stay what they are", async () => {
