@@ -24,7 +24,7 @@ def prepare(case):
             cache = DynamicCache(config=config.text_config)
             given = {"input_ids": ids, "pixel_values": pixels}
             while True:
-                logits = model(**given, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
+                logits = model(**given, cache=cache, use_cache=True, logits_to_keep=1).logits
                 token = logits[:, -1].argmax(-1, keepdim=True)
                 token.item()
                 watch.token()
