@@ -1,7 +1,8 @@
 import type { HostTensor } from "../core/array.ts";
 import { RuntimeFailure } from "../core/errors.ts";
 import { rotaryStretch } from "../nn/rope.ts";
-import { type CacheRow, CacheRows, type PositionKey } from "./cache-rows.ts";
+import { Gate } from "../runtime/gate.ts";
+import { type BorrowedRow, type CacheRow, CacheRows, type PositionKey } from "./cache-rows.ts";
 import type { Decoder } from "./decoder.ts";
 import type { KvCache } from "./kv-cache.ts";
 import {
@@ -53,7 +54,8 @@ interface Prefill extends Pending {
  */
 export class Batch implements AsyncDisposable {
   readonly #rows: CacheRows;
-  readonly #joining: (() => void)[] = [];
+  /** As many as rows. */
+  readonly #places: Gate;
   #steps: Step[] = [];
   readonly #prefills: Prefill[] = [];
   /** Texts that were given logits and have not said what comes next. */
@@ -73,20 +75,25 @@ export class Batch implements AsyncDisposable {
     readonly capacity: number,
   ) {
     this.#rows = new CacheRows(decoder, size, capacity);
+    this.#places = new Gate(size);
   }
 
   /** Joins with a prompt, of which `known` positions need not be given. Rejects with the signal's reason. */
   async join(keys: readonly PositionKey[], { signal }: SequenceOptions = {}): Promise<BatchSequence> {
-    signal?.throwIfAborted();
-    this.#checkOpen();
-    let borrowed = await this.#rows.borrow(keys);
-    while (!borrowed) {
-      await this.#freeRow(signal);
+    const free = await this.#places.enter(signal);
+    try {
+      signal?.throwIfAborted();
       this.#checkOpen();
-      borrowed = await this.#rows.borrow(keys);
+      const borrowed = await this.#rows.borrow(keys);
+      this.#checkOpen();
+      return this.#sequence(borrowed, free);
+    } catch (error) {
+      free();
+      throw error;
     }
-    this.#checkOpen();
-    const { row, length: known } = borrowed;
+  }
+
+  #sequence({ row, length: known }: BorrowedRow, free: () => void): BatchSequence {
     const { cache } = this.#rows;
     const held = () => cache.lengths[row.index]!;
     // What has no room would fail the run, and with it the others.
@@ -105,31 +112,12 @@ export class Batch implements AsyncDisposable {
         checkRoom(1);
         return this.#ask(row, options, (pending) => this.#steps.push({ ...pending, id }));
       },
-      leave: (all) => this.#leave(row, all),
+      leave: (all) => {
+        this.#rows.giveBack(row, all);
+        this.#settle(row);
+        free();
+      },
     };
-  }
-
-  async #freeRow(signal?: AbortSignal): Promise<void> {
-    signal?.throwIfAborted();
-    if (this.#isClosed || this.#rows.hasFree) return;
-    await new Promise<void>((resolve, reject) => {
-      const take = () => {
-        signal?.removeEventListener("abort", give);
-        resolve();
-      };
-      const give = () => {
-        this.#joining.splice(this.#joining.indexOf(take), 1);
-        reject(signal!.reason);
-      };
-      signal?.addEventListener("abort", give, { once: true });
-      this.#joining.push(take);
-    });
-  }
-
-  #leave(row: CacheRow, keys: readonly PositionKey[]): void {
-    this.#rows.giveBack(row, keys);
-    this.#settle(row);
-    this.#joining.shift()?.();
   }
 
   #ask(row: CacheRow, options: SequenceOptions, add: (pending: Pending) => unknown): Promise<Float32Array> {
@@ -235,7 +223,6 @@ export class Batch implements AsyncDisposable {
   /** Waits for what is under way; those that asked for more are to be told by their signals. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true;
-    for (const take of this.#joining.splice(0)) take();
     await this.#running;
     this.#front?.[Symbol.dispose]();
     await this.#rows[Symbol.asyncDispose]();

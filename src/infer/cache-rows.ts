@@ -46,17 +46,16 @@ export class CacheRows implements AsyncDisposable {
   }
 
   /**
-   * A free row for a prompt; undefined where all are busy. At least the
-   * last position is left to compute, because its logits are wanted. What another row knows of the prompt is copied, if
-   * that one is busy or holds a conversation of which the prompt has less than half.
+   * A row for a prompt; one must be free. At least the last position is left to compute, because its logits are wanted.
+   * What another row knows of the prompt is copied, if that one is busy or holds a conversation of which the prompt has
+   * less than half.
    */
-  borrow(prompt: readonly PositionKey[]): Promise<BorrowedRow | undefined> {
+  borrow(prompt: readonly PositionKey[]): Promise<BorrowedRow> {
     return this.#moving.run(() => this.#borrow(prompt));
   }
 
-  async #borrow(prompt: readonly PositionKey[]): Promise<BorrowedRow | undefined> {
-    const oldest = this.#order.find((row) => !row.isBusy);
-    if (!oldest) return undefined;
+  async #borrow(prompt: readonly PositionKey[]): Promise<BorrowedRow> {
+    const oldest = this.#order.find((row) => !row.isBusy)!;
     let [known, length] = [oldest, 0];
     for (const row of this.#rows) {
       const { index, keys } = row;
@@ -96,10 +95,6 @@ export class CacheRows implements AsyncDisposable {
     const [one, other] = [this.#rows[a]!, this.#rows[b]!];
     [this.#rows[a], this.#rows[b]] = [other, one];
     [one.index, other.index] = [b, a];
-  }
-
-  get hasFree(): boolean {
-    return this.#rows.some((row) => !row.isBusy);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -61,4 +61,21 @@ describe("Gate", () => {
     await expect(new Gate(1).run(task, AbortSignal.abort(new Error("late")))).rejects.toThrow("late");
     expect(started()).toBe(false);
   });
+
+  test("a turn may be held until it is given back; the next in order gets it", async () => {
+    const gate = new Gate(1);
+    const leave = await gate.enter();
+    const gone = new AbortController();
+    const refused = expect(gate.enter(gone.signal)).rejects.toThrow("gone");
+    const next = gate.enter();
+    gone.abort(new Error("gone"));
+    await refused;
+    leave();
+    // Who comes now comes after the one that waited.
+    const later = openTask();
+    const run = gate.run(later.task);
+    (await next)();
+    later.end();
+    expect(await run).toBe("done");
+  });
 });

@@ -24,6 +24,14 @@ export class Gate {
     }
   }
 
+  /** Resolves when a turn comes, with what ends it, to be called once. Rejects as {@link run}. */
+  enter(signal?: AbortSignal): Promise<() => void> {
+    return new Promise((resolve, reject) => {
+      const stay = () => new Promise<void>((leave) => resolve(leave));
+      this.run(stay, signal).catch(reject);
+    });
+  }
+
   #turn(signal?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const abort = () => {

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { afterAll, expect, test } from "vitest";
+import { nextTask } from "../../src/core/next-task.ts";
 import { Rng } from "../../src/core/rng.ts";
 import { Batch } from "../../src/infer/batch.ts";
 import { Decoder } from "../../src/infer/decoder.ts";
@@ -201,6 +202,24 @@ test("who waits for a row gets it in order, or goes when it is told to", async (
     first.leave([]);
     await Promise.all([others[0], others[2]]);
     expect(order).toEqual([0, 2]);
+  });
+});
+
+test("who comes when a row becomes free does not get it before those who wait", async () => {
+  await withDecoder({}, async (decoder) => {
+    await using batch = new Batch(decoder, 1, 64);
+    const order: string[] = [];
+    const come = async (name: string, rounds: number) => {
+      for (let i = 0; i < rounds; i++) {
+        const sequence = await batch.join([1, 2]);
+        order.push(name);
+        await nextTask();
+        sequence.leave([]);
+      }
+    };
+    // The first comes back as soon as it has left.
+    await Promise.all([come("a", 4), come("b", 1), come("c", 1)]);
+    expect(order).toEqual(["a", "b", "c", "a", "a", "a"]);
   });
 });
 
