@@ -62,8 +62,8 @@ export class Batch implements AsyncDisposable {
   readonly #owing = new Set<CacheRow>();
   #answered: (() => void) | undefined;
   #running: Promise<void> | undefined;
-  /** The first rows of the cache, as many as ran last. */
-  #front: KvCache | undefined;
+  /** Rows that ran together last, by where they lie: what is bound for them is kept. */
+  readonly #parts = new Map<string, KvCache>();
   #tokensPerMs = FIRST_TOKENS_PER_MS;
   #isClosed = false;
 
@@ -163,28 +163,42 @@ export class Batch implements AsyncDisposable {
     this.#owing.clear();
   }
 
-  /** One token more for each. */
+  /** One token more for each. Where angles depend on the length, only texts of the same ones can be turned together. */
   async #decode(steps: readonly Step[]): Promise<void> {
-    const { lengths } = this.#rows.cache;
-    const { rope } = this.decoder.shape;
-    // Where angles depend on the length, only texts of the same ones can be turned together.
-    const byStretch = new Map<number, Step[]>();
-    for (const step of steps) {
-      const stretch = rotaryStretch(rope, lengths[step.row.index]! + 1);
-      byStretch.set(stretch, [...(byStretch.get(stretch) ?? []), step]);
-    }
-    for (const together of byStretch.values()) {
+    const groups = this.#byAngles(steps);
+    const gathered = this.#rows.gather(groups.map((group) => group.map((step) => step.row)));
+    const used = new Set<string>();
+    let start = 0;
+    for (const group of groups) {
       try {
-        await this.#rows.gather(together.map((step) => step.row));
-        const inOrder = together.toSorted((a, b) => a.row.index - b.row.index);
-        const logits = await this.decoder.run(this.#firstRows(inOrder.length), {
+        await gathered;
+        const inOrder = group.toSorted((a, b) => a.row.index - b.row.index);
+        const place = `${start}+${group.length}`;
+        used.add(place);
+        if (!this.#parts.has(place)) this.#parts.set(place, this.#rows.cache.part(start, group.length));
+        const logits = await this.decoder.run(this.#parts.get(place)!, {
           ids: inOrder.map((step) => [step.id]),
         });
         for (const [i, step] of inOrder.entries()) this.#deliver(step, logits, i);
       } catch (error) {
-        for (const step of together) step.reject(error);
+        for (const step of group) step.reject(error);
       }
+      start += group.length;
     }
+    this.#dropParts((place) => !used.has(place));
+  }
+
+  /** Always in the same order, so that rows that are gathered stay where they are. */
+  #byAngles(steps: readonly Step[]): Step[][] {
+    const { lengths } = this.#rows.cache;
+    const groups = new Map<number, Step[]>();
+    for (const step of steps) {
+      const stretch = rotaryStretch(this.decoder.shape.rope, lengths[step.row.index]! + 1);
+      const group = groups.get(stretch);
+      if (group) group.push(step);
+      else groups.set(stretch, [step]);
+    }
+    return [...groups].sort(([a], [b]) => a - b).map(([, group]) => group);
   }
 
   /** A piece more of a prompt. */
@@ -212,19 +226,19 @@ export class Batch implements AsyncDisposable {
     resolve(data.subarray(index * V, (index + 1) * V));
   }
 
-  #firstRows(count: number): KvCache {
-    if (this.#front?.rows !== count) {
-      this.#front?.[Symbol.dispose]();
-      this.#front = this.#rows.cache.part(0, count);
+  #dropParts(isOver: (place: string) => boolean): void {
+    for (const [place, part] of this.#parts) {
+      if (!isOver(place)) continue;
+      part[Symbol.dispose]();
+      this.#parts.delete(place);
     }
-    return this.#front;
   }
 
   /** Waits for what is under way; those that asked for more are to be told by their signals. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true;
     await this.#running;
-    this.#front?.[Symbol.dispose]();
+    this.#dropParts(() => true);
     await this.#rows[Symbol.asyncDispose]();
   }
 }

@@ -81,20 +81,27 @@ export class CacheRows implements AsyncDisposable {
     own.isBusy = false;
   }
 
-  /** Brings rows to the beginning of the cache, in any order. None may be run meanwhile. */
-  gather(rows: readonly CacheRow[]): Promise<void> {
+  /** Brings rows to the beginning of the cache, group after group, in any order within each. None may be run meanwhile. */
+  gather(groups: readonly (readonly CacheRow[])[]): Promise<void> {
     return this.#moving.run(async () => {
-      const wanted = new Set(rows);
-      const free = this.#rows.slice(0, rows.length).filter((row) => !wanted.has(row));
-      for (const row of rows) if (row.index >= rows.length) await this.#swap(row.index, free.pop()!.index);
+      let start = 0;
+      for (const group of groups) {
+        const end = start + group.length;
+        const others = this.#rows.slice(start, end).filter((row) => !group.includes(row));
+        for (const row of group)
+          if (row.index < start || row.index >= end) await this.#swap(row.index, others.pop()!.index);
+        start = end;
+      }
     });
   }
 
   async #swap(a: number, b: number): Promise<void> {
-    await this.cache.swapRows(a, b);
+    // At once: whose row is asked for meanwhile is told of its own.
+    const swapped = this.cache.swapRows(a, b);
     const [one, other] = [this.#rows[a]!, this.#rows[b]!];
     [this.#rows[a], this.#rows[b]] = [other, one];
     [one.index, other.index] = [b, a];
+    await swapped;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

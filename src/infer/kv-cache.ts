@@ -107,14 +107,14 @@ export class KvCache implements Disposable {
     this.#take(to, { ...this.#rows[from]!, length });
   }
 
-  /** Exchanges what two rows hold. Neither may be run meanwhile. */
+  /** Exchanges what two rows hold, and at once what is noted of them. Neither may be run meanwhile. */
   async swapRows(a: number, b: number): Promise<void> {
     const [one, other] = [this.#rows[a]!, this.#rows[b]!];
-    const length = Math.max(one.length, other.length);
-    await this.#eachHead(a, b, (value, x, y, width) => value.swap(x, y, length * width));
     const held = { ...one };
     Object.assign(one, other);
     Object.assign(other, held);
+    const length = Math.max(one.length, other.length);
+    await this.#eachHead(a, b, (value, x, y, width) => value.swap(x, y, length * width));
   }
 
   /** Does something where the heads of two rows begin in each value. Long rows are many megabytes: in slices. */
@@ -161,9 +161,13 @@ export class KvCache implements Disposable {
   }
 }
 
+/** Tables of angles that are kept: short and long texts of Phi-3 take turns in one batch. */
+const KEPT_ANGLES = 2;
+
 /** The angles that a cache's rows were turned by last. */
 class Angles implements Disposable {
-  #held: { readonly stretch: number; readonly cos: Value; readonly sin: Value } | undefined;
+  /** By stretch, least recently used first. */
+  readonly #held = new Map<number, { readonly cos: Value; readonly sin: Value }>();
 
   constructor(
     readonly runtime: Runtime,
@@ -174,18 +178,27 @@ class Angles implements Disposable {
   for(total: number): { readonly cos: Value; readonly sin: Value } {
     const { rope } = this.shape;
     const stretch = rotaryStretch(rope, total);
-    if (this.#held?.stretch === stretch) return this.#held;
-    const table = rotaryTable(rope, this.capacity, total);
-    const [cos, sin] = [this.runtime.value(table.cos), this.runtime.value(table.sin)];
-    this[Symbol.dispose]();
-    this.#held = { stretch, cos, sin };
-    return this.#held;
+    const held = this.#held.get(stretch) ?? this.#make(total);
+    this.#held.delete(stretch);
+    this.#held.set(stretch, held);
+    for (const [oldest] of this.#held) if (this.#held.size > KEPT_ANGLES) this.#drop(oldest);
+    return held;
+  }
+
+  #make(total: number) {
+    const { cos, sin } = rotaryTable(this.shape.rope, this.capacity, total);
+    return { cos: this.runtime.value(cos), sin: this.runtime.value(sin) };
+  }
+
+  #drop(stretch: number): void {
+    const { cos, sin } = this.#held.get(stretch)!;
+    cos[Symbol.dispose]();
+    sin[Symbol.dispose]();
+    this.#held.delete(stretch);
   }
 
   [Symbol.dispose](): void {
-    this.#held?.cos[Symbol.dispose]();
-    this.#held?.sin[Symbol.dispose]();
-    this.#held = undefined;
+    for (const stretch of this.#held.keys()) this.#drop(stretch);
   }
 }
 

@@ -1,10 +1,12 @@
 import fc from "fast-check";
-import { afterAll, expect, test } from "vitest";
+import { afterAll, expect, test, vi } from "vitest";
 import { nextTask } from "../../src/core/next-task.ts";
 import { Rng } from "../../src/core/rng.ts";
 import { Batch } from "../../src/infer/batch.ts";
+import { CacheRows } from "../../src/infer/cache-rows.ts";
 import { Decoder } from "../../src/infer/decoder.ts";
 import { generate } from "../../src/infer/generate.ts";
+import { KvCache } from "../../src/infer/kv-cache.ts";
 import { createSampler } from "../../src/infer/sampling.ts";
 import { SamplingOptions } from "../../src/infer/sampling-options.ts";
 import { sequenceOf } from "../../src/infer/sequence.ts";
@@ -130,6 +132,42 @@ test("one run serves all texts that wait for a token", async () => {
     await Promise.all(["a", "b", "c", "d"].map((name) => among(batch, prompt(name, 5), 20)));
     // Four prompts, and about twenty steps together; alone they would be eighty.
     expect(runs).toBeLessThan(40);
+  });
+});
+
+test("texts of different angles lie beside each other and are not moved again", async () => {
+  const rope_scaling = { type: "dynamic", factor: 2 };
+  await withDecoder({ rope_scaling }, async (decoder) => {
+    const moved = vi.spyOn(KvCache.prototype, "swapRows");
+    await using batch = new Batch(decoder, 3, 64);
+    const lengths = [20, 26, 32];
+    const made = await Promise.all(lengths.map((n) => among(batch, prompt("angles", n), 24)));
+    for (const [i, n] of lengths.entries())
+      expect(made[i]).toEqual(await alone(decoder, prompt("angles", n), 24));
+    expect(moved.mock.calls.length).toBeLessThan(2 * lengths.length);
+    moved.mockRestore();
+  });
+});
+
+test("a text's room is known while rows change places", async () => {
+  await withDecoder({}, async (decoder) => {
+    await using rows = new CacheRows(decoder, 2, 64);
+    const [short, long] = [await rows.borrow([1]), await rows.borrow([2])];
+    rows.cache.extend(1, 1);
+    rows.cache.truncate(0, short.row.index);
+    const held = () => [short, long].map(({ row }) => rows.cache.lengths[row.index]);
+    const before = held();
+    let isMoved = false;
+    const moved = rows.gather([[long.row]]).then(() => {
+      isMoved = true;
+    });
+    while (!isMoved) {
+      expect(held()).toEqual(before);
+      await Promise.resolve();
+    }
+    await moved;
+    expect(long.row.index).toBe(0);
+    expect(held()).toEqual(before);
   });
 });
 
