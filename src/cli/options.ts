@@ -1,4 +1,5 @@
 import { InvalidArgumentError, Option } from "commander";
+import { DEVICES } from "../core/devices.ts";
 import { PRECISIONS, type Precision } from "../core/precisions.ts";
 import type { Embedder } from "../infer/embedder.ts";
 import type { Context } from "./context.ts";
@@ -81,6 +82,12 @@ export const precisionOption = (): Option =>
 export const threadsOption = (): Option =>
   new Option("--threads <n>", "threads of one computation (default: one per core)").argParser(
     integer(1, 1024),
+  );
+
+/** Where a chat model computes. */
+export const deviceOption = (): Option =>
+  new Option("--device <name>", "where the chat model computes: the CPU, or a GPU through WebGPU").choices(
+    DEVICES,
   );
 
 export const indexOption = ({ env }: Context): Option =>

@@ -6,7 +6,6 @@ import { type BorrowedRow, type CacheRow, CacheRows, type PositionKey } from "./
 import type { Decoder } from "./decoder.ts";
 import type { KvCache } from "./kv-cache.ts";
 import {
-  PREFILL_CHUNK,
   type Prompt,
   type PromptParts,
   promptParts,
@@ -204,11 +203,12 @@ export class Batch implements AsyncDisposable {
   /** A piece more of a prompt. */
   async #extend(prefill: Prefill): Promise<void> {
     const { parts, row, options } = prefill;
+    const { chunk } = this.decoder;
     const isAlone = this.#steps.length === 0 && this.#owing.size === 0 && this.#prefills.length === 0;
     const fitting = Math.max(LEAST_CHUNK, Math.floor(this.#tokensPerMs * CHUNK_MS));
     try {
       using part = this.#rows.cache.part(row.index, 1);
-      const step = parts.next(isAlone ? PREFILL_CHUNK : Math.min(PREFILL_CHUNK, fitting));
+      const step = parts.next(isAlone ? chunk : Math.min(chunk, fitting));
       const started = performance.now();
       const logits = await this.decoder.run(part, step, options);
       const rate = step.ids[0].length / (performance.now() - started);

@@ -3,8 +3,12 @@ import { ShapeError } from "../core/errors.ts";
 import type { CausalLanguageModel, LanguageModelShape } from "../nn/decoder.ts";
 import type { RunOptions, Runtime, Session, Value, WeightSet } from "../runtime/runtime.ts";
 import { BoundStep } from "./bound-step.ts";
+import { FEW_ROWS } from "./check-attention.ts";
 import { decoderGraph, reorderGraph } from "./decoder-graph.ts";
 import { KvCache, noTokens } from "./kv-cache.ts";
+
+/** Tokens of a prompt that are computed in one run: bounds memory and the time until an abort. */
+const PREFILL_CHUNK = 128;
 
 /** New positions of every row of a cache. */
 export interface DecoderStep {
@@ -26,6 +30,8 @@ export class Decoder implements AsyncDisposable {
     readonly runtime: Runtime,
     readonly language: CausalLanguageModel,
     readonly session: Session,
+    /** Tokens of a prompt that are best computed in one run. */
+    readonly chunk: number,
   ) {
     this.shape = language.shape;
     this.#noTokens = runtime.value(noTokens(language.shape));
@@ -35,15 +41,20 @@ export class Decoder implements AsyncDisposable {
     runtime: Runtime,
     language: CausalLanguageModel,
     weights: WeightSet,
-    options: { readonly threads?: number } = {},
+    options: {
+      readonly threads?: number;
+      /** See {@link attendsManyRows}; default true. */
+      readonly manyRows?: boolean;
+    } = {},
   ): Promise<Decoder> {
-    const session = await runtime.session(decoderGraph(language), { weights, ...options });
-    return new Decoder(runtime, language, session);
+    const { manyRows = true, ...rest } = options;
+    const session = await runtime.session(decoderGraph(language), { weights, ...rest });
+    return new Decoder(runtime, language, session, manyRows ? PREFILL_CHUNK : FEW_ROWS);
   }
 
   /** An empty cache for so many sequences of at most `capacity` positions. */
   cache(rows: number, capacity: number): KvCache {
-    return KvCache.create(this.runtime, this.shape, rows, capacity);
+    return KvCache.create(this.runtime, this.session, this.shape, rows, capacity);
   }
 
   /**

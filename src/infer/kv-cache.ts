@@ -4,7 +4,7 @@ import { Slices } from "../core/next-task.ts";
 import type { LanguageModelShape } from "../nn/decoder.ts";
 import { rotaryStretch, rotaryTable } from "../nn/rope.ts";
 import { cachedWidth } from "../ops/index.ts";
-import type { Runtime, Value } from "../runtime/runtime.ts";
+import type { Runtime, Session, Value } from "../runtime/runtime.ts";
 import type { BoundStep } from "./bound-step.ts";
 import { cacheNames } from "./decoder-graph.ts";
 
@@ -45,11 +45,17 @@ export class KvCache implements Disposable {
     this.#angles = angles;
   }
 
-  static create(runtime: Runtime, shape: LanguageModelShape, rows: number, capacity: number): KvCache {
+  static create(
+    runtime: Runtime,
+    session: Session,
+    shape: LanguageModelShape,
+    rows: number,
+    capacity: number,
+  ): KvCache {
     const { num_hidden_layers, num_key_value_heads, rope } = shape;
     const size = [rows, num_key_value_heads, capacity, cachedWidth(rope.head_dim)];
     const names = Array.from({ length: num_hidden_layers }, (_, i) => cacheNames(i)).flat();
-    const values = new Map(names.map((name) => [name, runtime.empty("f32", size)]));
+    const values = new Map(names.map((name) => [name, session.empty("f32", size)]));
     const held = Array.from({ length: rows }, (): Row => ({ length: 0, stretches: [] }));
     return new KvCache(shape, capacity, values, held, new Angles(runtime, shape, capacity));
   }

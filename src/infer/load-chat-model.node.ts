@@ -2,6 +2,7 @@ import { readFile, stat } from "node:fs/promises";
 import { freemem } from "node:os";
 import { dirname, join } from "node:path";
 import { z } from "zod";
+import type { Device } from "../core/devices.ts";
 import { ConfigError, UsageError } from "../core/errors.ts";
 import type { Precision } from "../core/precisions.ts";
 import { isChatConfig, readChatConfig, readLanguageConfig } from "../models/chat-config.ts";
@@ -26,6 +27,7 @@ import { ggufText } from "../weights/gguf-text.ts";
 import { openCheckpoint } from "../weights/open-checkpoint.node.ts";
 import { AsyncDisposables } from "./async-disposables.ts";
 import type { ChatModel } from "./chat-model.ts";
+import { attendsManyRows } from "./check-attention.ts";
 import { checkInt8Layers } from "./check-int8.ts";
 import { Decoder } from "./decoder.ts";
 import { endOfText } from "./end-of-text.node.ts";
@@ -39,6 +41,8 @@ import { weightsId } from "./weights-id.node.ts";
 export interface LoadChatOptions {
   /** Threads of the runtime; default: the physical cores. */
   readonly threads?: number;
+  /** Default: the CPU. On a GPU one answer is made at a time. */
+  readonly device?: Device;
   /** How weights are kept and multiplied; default as in the file. */
   readonly precision?: Precision;
   /** Most tokens of a conversation with its answer; default 8192, or less where the model has less. */
@@ -72,7 +76,7 @@ interface Found {
  * ConfigError or UsageError with everything that does not fit.
  */
 export async function loadChatModel(path: string, options: LoadChatOptions = {}): Promise<ChatModel> {
-  const { context = CONTEXT, batch = BATCH, threads, precision, mmproj } = options;
+  const { context = CONTEXT, batch = BATCH, threads, device = "cpu", precision, mmproj } = options;
   for (const [name, value, least] of [
     ["context", context, 2],
     ["batch", batch, 1],
@@ -90,11 +94,12 @@ export async function loadChatModel(path: string, options: LoadChatOptions = {})
   const weights = joinProjections(root, found.weights, (source) => checkpoint.read(source));
   const stack = new AsyncDisposables();
   try {
-    const runtime = stack.own(await createRuntime(threads ? { threads } : {}));
+    const runtime = stack.own(await createRuntime({ device, ...(threads && { threads }) }));
     await checkInt8Layers(runtime, root);
     const set = stack.own(await runtime.weights(weights));
-    const decoder = stack.own(await Decoder.create(runtime, language, set));
-    const encoder = chat && stack.own(await PictureEncoder.create(runtime, chat, set));
+    const manyRows = await attendsManyRows(runtime);
+    const decoder = stack.own(await Decoder.create(runtime, language, set, { manyRows }));
+    const encoder = chat && stack.own(await PictureEncoder.create(runtime, chat, set, { manyRows }));
     const contextLength = Math.min(context, language.shape.rope.max_position_embeddings);
     const model = stack.own(
       new GenerativeModel({
@@ -102,7 +107,8 @@ export async function loadChatModel(path: string, options: LoadChatOptions = {})
         tokenizer,
         decoder,
         contextLength,
-        batch: fittingBatch(batch, contextLength * positionBytes(language.shape)),
+        // Rows of a GPU's memory are not taken apart.
+        batch: device === "cpu" ? fittingBatch(batch, contextLength * positionBytes(language.shape)) : 1,
         ...prompting,
         ...(encoder && { pictures: { encoder, tiling: tilingOf(chat), tile: tileImage } }),
       }),

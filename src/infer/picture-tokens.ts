@@ -41,12 +41,17 @@ export class PictureEncoder implements AsyncDisposable {
     runtime: Runtime,
     model: InternVLChat,
     weights: WeightSet,
-    options: { readonly threads?: number } = {},
+    options: {
+      readonly threads?: number;
+      /** See {@link attendsManyRows}; default true. */
+      readonly manyRows?: boolean;
+    } = {},
   ): Promise<PictureEncoder> {
+    const { manyRows = true, ...session } = options;
     const S = model.imageSize;
     const tiles = model.encodeTiles(normalizePixels(input("tiles", "u8", ["N", S, S, 3])));
-    const { bytes } = emit(fuse({ tokens: tiles }));
-    return new PictureEncoder(model, await runtime.session(bytes, { weights, ...options }));
+    const { bytes } = emit(fuse({ tokens: tiles }, { attention: manyRows }));
+    return new PictureEncoder(model, await runtime.session(bytes, { weights, ...session }));
   }
 
   /** The tokens of a picture that was cut into tiles. */

@@ -25,11 +25,8 @@ export interface SequenceOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Tokens of a prompt that are computed in one run: bounds memory and the time until an abort. */
-export const PREFILL_CHUNK = 128;
-
 /** The sequence of a cache with one row, which must not be used otherwise meanwhile. */
-export function sequenceOf(decoder: Decoder, cache: KvCache, chunk = PREFILL_CHUNK): Sequence {
+export function sequenceOf(decoder: Decoder, cache: KvCache, chunk = decoder.chunk): Sequence {
   return {
     get room() {
       return cache.capacity - cache.length;

@@ -14,8 +14,16 @@ import { matmul } from "../ops/matmul.ts";
 import { made, only, type RewriteContext, type Rule, rewrite } from "./rewrite.ts";
 
 /** One kernel where the graph has several ops. Values are the same up to rounding (test/invariants/fused.test.ts). */
-export function fuse(outputs: Readonly<Record<string, Tensor>>): Record<string, Tensor> {
-  return PASSES.reduce<Record<string, Tensor>>((graph, rules) => rewrite(graph, rules), { ...outputs });
+export function fuse(
+  outputs: Readonly<Record<string, Tensor>>,
+  options: {
+    /** Whether attention is one kernel; default true. */
+    readonly attention?: boolean;
+  } = {},
+): Record<string, Tensor> {
+  const { attention = true } = options;
+  const passes = attention ? PASSES : PASSES.map((rules) => rules.filter((rule) => rule !== fuseAttention));
+  return passes.reduce<Record<string, Tensor>>((graph, rules) => rewrite(graph, rules), { ...outputs });
 }
 
 /** What stands for a node with one output. */

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { bytesOf } from "../core/array.ts";
 import type { DType } from "../core/dtype.ts";
-import { RuntimeFailure, UsageError } from "../core/errors.ts";
+import { messageOf, RuntimeFailure, UsageError } from "../core/errors.ts";
 import { EXTERNAL_LOCATION } from "../onnx/emit.ts";
 import { Cleanup } from "./cleanup.ts";
 import type { EnvironmentHold, ThreadPool } from "./environment.node.ts";
@@ -152,16 +152,20 @@ function configure(api: OrtApi, native: Pointer, options: SessionOptions, pool: 
   api.call("SetSessionGraphOptimizationLevel", doing, native, OPTIMIZATION[optimization]);
   if (!prepack) api.call("AddSessionConfigEntry", doing, native, "session.disable_prepacking", "1");
   if (profile !== undefined) api.call("EnableProfiling", doing, native, profile);
-  for (const name of knownProviders(api, providers))
-    api.call(
-      "SessionOptionsAppendExecutionProvider",
-      `session: provider ${name}`,
-      native,
-      name,
-      null,
-      null,
-      0,
+  for (const name of knownProviders(api, providers)) addProvider(api, native, name);
+}
+
+/** Throws a UsageError where this machine has nothing that the provider could use: the library says that it failed to. */
+function addProvider(api: OrtApi, native: Pointer, name: string): void {
+  try {
+    api.call("SessionOptionsAppendExecutionProvider", `provider ${name}`, native, name, null, null, 0);
+  } catch (cause) {
+    const reason = messageOf(cause).replace(/^.*? (?=Failed to )/s, "");
+    throw new UsageError(
+      `session: ${name} finds no GPU here (${reason}); install the GPU's driver, with Vulkan on Linux, or compute on the CPU`,
+      { cause },
     );
+  }
 }
 
 /** The providers but for the CPU, which ONNX Runtime adds itself; throws a UsageError for one the library lacks. */

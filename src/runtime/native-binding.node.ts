@@ -9,6 +9,8 @@ import type { Binding, RunOptions, Value } from "./runtime.ts";
 export class NativeBinding implements Binding {
   readonly #inputs = new Map<string, NativeValue>();
   readonly #outputs = new Map<string, NativeValue>();
+  /** How often each input had been written when it was bound. */
+  readonly #copied = new Map<string, number>();
   #running = false;
   /** Whether every input has been bound: what is bound once can be bound anew, not taken away. */
   #complete = false;
@@ -44,12 +46,20 @@ export class NativeBinding implements Binding {
       for (const [name, value] of bound) checkAlive(name, value);
     if (!this.#complete) checkFeeds(this.session.inputPorts, Object.fromEntries(this.#inputs));
     this.#complete = true;
+    this.#copyWritten();
     this.#running = true;
     try {
       await this.session.execute(io, signal);
     } finally {
       this.#running = false;
     }
+  }
+
+  /** A GPU gets its copy of an input when that is bound: what was written since is bound again. */
+  #copyWritten(): void {
+    if (this.session.device === "cpu") return;
+    for (const [name, value] of this.#inputs)
+      if (value.writes !== this.#copied.get(name)) this.input(name, value);
   }
 
   #bind(
@@ -73,6 +83,7 @@ export class NativeBinding implements Binding {
     if (problem !== undefined) throw new ShapeError(`binding: ${problem}`);
     this.session.memory.api.call(how, `binding "${name}"`, io, name, value.handle);
     bound.set(name, value);
+    if (how === "BindInput") this.#copied.set(name, value.writes);
   }
 
   #idle(what: string): Pointer {

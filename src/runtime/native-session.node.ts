@@ -1,4 +1,6 @@
 import type { HostTensor } from "../core/array.ts";
+import type { Device } from "../core/devices.ts";
+import type { DType } from "../core/dtype.ts";
 import { RuntimeFailure, UsageError } from "../core/errors.ts";
 import { Cleanup } from "./cleanup.ts";
 import type { Gate } from "./gate.ts";
@@ -21,6 +23,8 @@ export class NativeSession implements Session {
   readonly #bindings = new Set<NativeBinding>();
   readonly #running = new InFlight();
   #handle: Pointer;
+  /** Of the GPU's memory, once something was asked for there. */
+  #allocator: Pointer | undefined;
   #closing: Promise<void> | undefined;
 
   /** Takes over the native session, and the hold on `weights`. `onClose` runs once, when it is released. */
@@ -29,6 +33,7 @@ export class NativeSession implements Session {
     readonly gate: Gate,
     handle: Pointer,
     readonly weights: NativeWeights | undefined,
+    readonly device: Device,
     readonly onClose: (session: NativeSession) => void,
   ) {
     this.#handle = handle;
@@ -76,6 +81,12 @@ export class NativeSession implements Session {
     const binding = new NativeBinding(this, io, (b) => this.#bindings.delete(b));
     this.#bindings.add(binding);
     return binding;
+  }
+
+  empty(dtype: DType, shape: readonly number[]): Value {
+    if (this.device === "cpu") return NativeValue.empty(this.memory, dtype, shape);
+    this.#allocator ??= deviceAllocator(this.memory, this.handle);
+    return NativeValue.onDevice(this.memory, this.#allocator, dtype, shape);
   }
 
   /** Makes disposal wait for `work`. */
@@ -130,10 +141,25 @@ export class NativeSession implements Session {
   async #close(): Promise<void> {
     await this.#running.settled();
     for (const binding of this.#bindings) binding.release();
+    if (this.#allocator !== undefined) this.memory.api.release("ReleaseAllocator", this.#allocator);
     this.memory.api.release("ReleaseSession", this.#handle);
     this.#handle = 0n;
     this.weights?.release();
     this.onClose(this);
+  }
+}
+
+/** ONNX Runtime's name of WebGPU's memory (core/framework/allocator.h). */
+const WEBGPU_MEMORY = "WebGPU_Buf";
+
+/** What allocates where a session on a GPU computes. */
+function deviceAllocator({ api }: TensorMemory, session: Pointer): Pointer {
+  const doing = "finding the GPU's memory";
+  const info = api.make("CreateMemoryInfo", doing, WEBGPU_MEMORY, 0, 0, 0); // device allocator, first device, default memory
+  try {
+    return api.make("CreateAllocator", doing, session, info);
+  } finally {
+    api.release("ReleaseMemoryInfo", info);
   }
 }
 

@@ -17,6 +17,8 @@ export interface TensorMemory {
 
 /** A tensor behind an OrtValue, in memory of ONNX Runtime's default allocator or of a mapped file. */
 export class NativeValue implements Value {
+  /** How often it was written. */
+  writes = 0;
   #handle: Pointer;
 
   private constructor(
@@ -24,22 +26,24 @@ export class NativeValue implements Value {
     handle: Pointer,
     readonly dtype: DType,
     readonly shape: readonly number[],
+    readonly place: "host" | "device" | "borrowed from a device" = "host",
   ) {
     this.#handle = handle;
   }
 
   /** An uninitialised tensor. Throws a ShapeError for a size that is not a whole number ≥ 0. */
   static empty(memory: TensorMemory, dtype: DType, shape: readonly number[]): NativeValue {
-    checkShape("empty", shape);
-    const handle = memory.api.make(
-      "CreateTensorAsOrtValue",
-      `allocating ${dtype} [${shape}]`,
-      memory.allocator,
-      BigInt64Array.from(shape, BigInt),
-      shape.length,
-      DTYPES[dtype].onnx,
-    );
-    return new NativeValue(memory, handle, dtype, [...shape]);
+    return new NativeValue(memory, allocate(memory, memory.allocator, dtype, shape), dtype, [...shape]);
+  }
+
+  /** As {@link empty}, in a device's memory: it can be bound, and nothing else. */
+  static onDevice(
+    memory: TensorMemory,
+    allocator: Pointer,
+    dtype: DType,
+    shape: readonly number[],
+  ): NativeValue {
+    return new NativeValue(memory, allocate(memory, allocator, dtype, shape), dtype, [...shape], "device");
   }
 
   /** A copy of `host`. */
@@ -77,8 +81,12 @@ export class NativeValue implements Value {
     return this.#handle !== 0n;
   }
 
-  /** Where the elements are. */
+  /** Where the elements are; throws a RuntimeFailure for those of a device. */
   get address(): Pointer {
+    if (this.place !== "host")
+      throw new RuntimeFailure(
+        `value ${this.dtype} [${this.shape}]: it lies on the device and can only be bound`,
+      );
     return tensorAddress(this.memory.api, this.handle);
   }
 
@@ -93,11 +101,14 @@ export class NativeValue implements Value {
         `write: the value is ${this.dtype} [${this.shape}], ${host.dtype} [${host.shape}] was given`,
       );
     copyIn(this.address, host.data);
+    this.writes++;
   }
 
   rows(start: number, count: number): NativeValue {
     checkRows(this.shape, start, count);
-    const [, ...rest] = this.shape;
+    const [all, ...rest] = this.shape;
+    if (this.place !== "host" && count === all)
+      return new NativeValue(this.memory, this.handle, this.dtype, this.shape, "borrowed from a device");
     const offset = BigInt(start * bytesOf(this.dtype, rest));
     return NativeValue.over(this.memory, this.address + offset, this.dtype, [count, ...rest]);
   }
@@ -118,9 +129,27 @@ export class NativeValue implements Value {
   }
 
   [Symbol.dispose](): void {
-    if (this.#handle !== 0n) this.memory.api.release("ReleaseValue", this.#handle);
+    if (this.#handle !== 0n && this.place !== "borrowed from a device")
+      this.memory.api.release("ReleaseValue", this.#handle);
     this.#handle = 0n;
   }
+}
+
+function allocate(
+  { api }: TensorMemory,
+  allocator: Pointer,
+  dtype: DType,
+  shape: readonly number[],
+): Pointer {
+  checkShape("empty", shape);
+  return api.make(
+    "CreateTensorAsOrtValue",
+    `allocating ${dtype} [${shape}]`,
+    allocator,
+    BigInt64Array.from(shape, BigInt),
+    shape.length,
+    DTYPES[dtype].onnx,
+  );
 }
 
 /** The contents of an OrtValue that a run made, copied out; throws a RuntimeFailure when it is no tensor. */

@@ -51,6 +51,7 @@ const STATUS_FUNCTIONS = {
   GetDimensions: [62, P, P, SIZE],
   GetSymbolicDimensions: [63, P, P, SIZE],
   GetTensorTypeAndShape: [65, P, OUT],
+  CreateMemoryInfo: [68, STR, INT, INT, INT, OUT],
   CreateCpuMemoryInfo: [69, INT, INT, OUT],
   AllocatorFree: [76, P, P],
   GetAllocatorWithDefaultOptions: [78, OUT],
@@ -60,6 +61,7 @@ const STATUS_FUNCTIONS = {
   GetAvailableProviders: [125, OUT, INT_OUT],
   ReleaseAvailableProviders: [126, P, INT],
   AddSessionConfigEntry: [130, P, STR, STR],
+  CreateAllocator: [131, P, P, OUT],
   RunWithBinding: [133, P, P, P],
   CreateIoBinding: [134, P, OUT],
   BindInput: [136, P, STR, P],
@@ -88,6 +90,7 @@ const RELEASE_FUNCTIONS = {
   ReleaseTensorTypeAndShapeInfo: 99,
   ReleaseSessionOptions: 100,
   ReleaseThreadingOptions: 122,
+  ReleaseAllocator: 132,
   ReleaseIoBinding: 135,
   ReleasePrepackedWeightsContainer: 167,
 } as const;

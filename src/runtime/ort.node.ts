@@ -1,4 +1,5 @@
 import type { HostTensor } from "../core/array.ts";
+import type { Device } from "../core/devices.ts";
 import type { DType } from "../core/dtype.ts";
 import { RuntimeFailure, UsageError } from "../core/errors.ts";
 import { defaultThreads } from "./cores.node.ts";
@@ -13,6 +14,8 @@ import type { Pointer } from "./ort-api.node.ts";
 import type { Runtime, Session, SessionOptions, TensorSource, Value, WeightSet } from "./runtime.ts";
 
 export interface RuntimeOptions {
+  /** Where sessions compute; default: the CPU. Throws a RuntimeFailure with the first session where there is no GPU. */
+  readonly device?: Device;
   /** Threads inside one operator, the caller's included; default: the physical cores. */
   readonly threads?: number;
   /**
@@ -32,7 +35,8 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
   const threads = options.threads ?? defaultThreads();
   if (!Number.isInteger(threads) || threads < 1)
     throw new UsageError(`createRuntime: threads is ${threads}; give a whole number ≥ 1, or leave it out`);
-  return new NativeRuntime(holdEnvironment({ threads, spin: options.spin ?? false }), threads);
+  const environment = holdEnvironment({ threads, spin: options.spin ?? false });
+  return new NativeRuntime(environment, threads, options.device ?? "cpu");
 }
 
 /**
@@ -43,6 +47,8 @@ function concurrentCalls(): number {
   const pool = Number(process.env.UV_THREADPOOL_SIZE) || 4;
   return Math.max(1, Math.floor(pool / 2));
 }
+
+const PROVIDERS: Readonly<Record<Device, readonly string[]>> = { cpu: [], webgpu: ["WebGPU"] };
 
 class NativeRuntime implements Runtime {
   readonly description: string;
@@ -55,9 +61,10 @@ class NativeRuntime implements Runtime {
   constructor(
     readonly environment: EnvironmentHold,
     readonly threads: number,
+    readonly device: Device,
   ) {
     const { api } = environment;
-    this.description = `onnxruntime ${api.version} (node, cpu)`;
+    this.description = `onnxruntime ${api.version} (node, ${device})`;
     this.#memory = {
       api,
       allocator: api.make("GetAllocatorWithDefaultOptions", "starting ONNX Runtime"),
@@ -86,9 +93,10 @@ class NativeRuntime implements Runtime {
     const weights = ownWeights(options.weights);
     weights?.acquire();
     try {
-      const asked = { threads: this.threads, ...options };
+      const asked = { threads: this.threads, providers: PROVIDERS[this.device], ...options };
       const handle = await this.#gate.run(() => loadSession(this.environment, model, weights, asked));
-      const session = this.#own(memory, handle, weights);
+      const onGpu = asked.providers.some((name) => name.toLowerCase() === "webgpu");
+      const session = this.#own(memory, handle, weights, onGpu ? "webgpu" : "cpu");
       this.#sessions.add(session);
       return session;
     } catch (error) {
@@ -97,9 +105,15 @@ class NativeRuntime implements Runtime {
     }
   }
 
-  #own(memory: TensorMemory, handle: Pointer, weights: NativeWeights | undefined): NativeSession {
+  #own(
+    memory: TensorMemory,
+    handle: Pointer,
+    weights: NativeWeights | undefined,
+    device: Device,
+  ): NativeSession {
     try {
-      return new NativeSession(memory, this.#gate, handle, weights, (s) => this.#sessions.delete(s));
+      const onClose = (session: NativeSession) => this.#sessions.delete(session);
+      return new NativeSession(memory, this.#gate, handle, weights, device, onClose);
     } catch (error) {
       memory.api.release("ReleaseSession", handle); // its signature could not be read: nobody else knows of it
       throw error;

@@ -30,6 +30,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
 }
 
 class WebRuntime implements Runtime {
+  readonly device = "cpu";
   readonly description = `onnxruntime ${ort.env.versions.web ?? "?"} (web, wasm)`;
   /** The wasm instance is one, and so is its stack: calls go one after another. */
   readonly #gate = new Gate(1);

@@ -1,10 +1,13 @@
 import type { HostTensor } from "../core/array.ts";
+import type { Device } from "../core/devices.ts";
 import type { DType } from "../core/dtype.ts";
 
 /** What the rest of the system knows of a runtime: ONNX bytes in, tensors out. `ort.node.ts` and `ort.web.ts` implement it. */
 export interface Runtime extends AsyncDisposable {
   /** e.g. "onnxruntime 1.30.0 (node, cpu)". */
   readonly description: string;
+  /** Where sessions compute unless they say otherwise. */
+  readonly device: Device;
   /** A tensor in the runtime's memory, holding a copy of `host`. */
   value(host: HostTensor): Value;
   /** An uninitialised tensor in the runtime's memory. */
@@ -52,7 +55,10 @@ export interface SessionOptions {
   readonly prepack?: boolean;
   /** Share packed weights with the other sessions made from the same WeightSet; default true. */
   readonly sharePacked?: boolean;
-  /** Execution providers in order of preference, the CPU always last, by the names that the library has built in: "WebGPU", … */
+  /**
+   * Execution providers in order of preference, the CPU always last, by the names that the library has built in: "WebGPU", …
+   * Default: the runtime's device.
+   */
   readonly providers?: readonly string[];
   /** Path prefix of a profile that the runtime writes when the session is disposed of. */
   readonly profile?: string;
@@ -89,6 +95,11 @@ export interface Session extends AsyncDisposable {
   ): Promise<Record<string, HostTensor>>;
   /** Inputs and outputs bound once and kept between runs. */
   bind(): Binding;
+  /**
+   * An uninitialised tensor where the session computes. On a GPU it stays there between runs; it can be bound, all its rows
+   * be taken, and nothing else. To be disposed of before the session.
+   */
+  empty(dtype: DType, shape: readonly number[]): Value;
 }
 
 /**

@@ -1,5 +1,6 @@
 import type * as ort from "onnxruntime-web";
 import type { HostTensor } from "../core/array.ts";
+import type { DType } from "../core/dtype.ts";
 import { RuntimeFailure, ShapeError, UsageError } from "../core/errors.ts";
 import type { Gate } from "./gate.ts";
 import { InFlight } from "./in-flight.ts";
@@ -61,6 +62,10 @@ export class WebSession implements Session {
 
   bind(): Binding {
     return new WebBinding(this);
+  }
+
+  empty(dtype: DType, shape: readonly number[]): Value {
+    return new WebValue(dtype, [...shape]);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { homedir, tmpdir, userInfo } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { type Browser, chromium } from "playwright-core";
 
@@ -40,6 +40,17 @@ function definedEnv(): Record<string, string> {
   return Object.fromEntries(
     Object.entries(process.env).filter((e): e is [string, string] => e[1] !== undefined),
   );
+}
+
+/**
+ * Environment of a process that finds one GPU, computed by the CPU: SwiftShader and the Vulkan loader, which come with the
+ * packed browser.
+ */
+export async function softwareGpu(): Promise<Record<string, string>> {
+  const { executablePath } = await packedChromium();
+  const dir = dirname(executablePath);
+  const driver = join(dir, "vk_swiftshader_icd.json");
+  return { LD_LIBRARY_PATH: dir, VK_DRIVER_FILES: driver, VK_ICD_FILENAMES: driver };
 }
 
 /** Unpacks the packed browser once per version and user, atomically: two test workers may come here at once. */

@@ -1,4 +1,5 @@
 import { extname } from "node:path";
+import type { Device } from "../../core/devices.ts";
 import { UsageError } from "../../core/errors.ts";
 import type { Precision } from "../../core/precisions.ts";
 import type { ChatOptions } from "../../infer/chat-model.ts";
@@ -15,6 +16,7 @@ import { checkBounds, type VideoChoice } from "./video-choice.ts";
 export interface ChatCommandOptions extends JsonOption, OfflineOption {
   readonly precision?: Precision;
   readonly threads?: number;
+  readonly device?: Device;
   readonly context?: number;
   readonly mmproj?: string;
   readonly maxTokens?: number;

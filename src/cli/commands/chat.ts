@@ -8,6 +8,7 @@ import { type Context, note, printJson } from "../context.ts";
 import {
   collect,
   decimal,
+  deviceOption,
   examples,
   integer,
   jsonOption,
@@ -26,6 +27,7 @@ export function addChat(program: Command, context: Context): void {
     .argument("[files and question...]", "pictures and videos, and one question in quotes")
     .addOption(precisionOption())
     .addOption(threadsOption())
+    .addOption(deviceOption())
     .addOption(
       new Option(
         "--context <n>",
@@ -144,13 +146,14 @@ async function openAll(
 async function load(context: Context, name: string, options: ChatCommandOptions): Promise<ChatModel> {
   const { whileWaiting } = await import("../progress.ts");
   const { locateModel } = await import("../locate-model.ts");
-  const { threads, precision, context: length } = options;
+  const { threads, device, precision, context: length } = options;
   const path = await locateModel(context, name, options);
   const mmproj = options.mmproj && (await locateModel(context, options.mmproj, options));
   const loading = context.services.loadChatModel(path, {
     // The conversation, and the one before /clear.
     batch: 2,
     ...(threads !== undefined && { threads }),
+    ...(device !== undefined && { device }),
     ...(precision !== undefined && { precision }),
     ...(length !== undefined && { context: length }),
     ...(mmproj !== undefined && { mmproj }),

@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
+import type { Device } from "../../core/devices.ts";
 import { UsageError } from "../../core/errors.ts";
 import { PRECISIONS, type Precision } from "../../core/precisions.ts";
 import type { ChatModel } from "../../infer/chat-model.ts";
@@ -14,6 +15,7 @@ import { type Context, note, printJson, progressOf } from "../context.ts";
 import { locateModel } from "../locate-model.ts";
 import {
   collect,
+  deviceOption,
   examples,
   type IndexOptions,
   integer,
@@ -39,6 +41,7 @@ interface ServeOptions extends ModelOptions, Partial<IndexOptions>, JsonOption {
   readonly allowRemoteFolders?: true;
   readonly chat?: readonly string[];
   readonly chatPrecision?: Precision;
+  readonly device?: Device;
   readonly context?: number;
   readonly batch: number;
   readonly apiKey?: readonly string[];
@@ -96,14 +99,16 @@ export function addServe(program: Command, context: Context): void {
     .addOption(offlineOption())
     .addOption(precisionOption())
     .addOption(threadsOption())
+    .addOption(deviceOption())
     .addOption(jsonOption())
     .addHelpText(
       "after",
       `
-Prints the address when searches can be answered; Ctrl-C stops it, twice at once. Whoever can reach the address can
-see every picture of the index: it listens on this machine only unless --host says otherwise. It
-answers to IP addresses, localhost, --host and this machine's name; a name of your network's or of a
-proxy before it needs --host-name. Programs for OpenAI's API find models under /v1 (docs/server.md).
+Prints the address when searches can be answered; Ctrl-C stops it, twice at once. Whoever can
+reach the address can see every picture of the index: it listens on this machine only unless
+--host says otherwise. It answers to IP addresses, localhost, --host and this machine's name; a
+name of your network's or of a proxy before it needs --host-name. Programs for OpenAI's API find
+models under /v1 (docs/server.md).
 ${examples(
   "internvl serve --gallery",
   "internvl serve --folder ~/Pictures --port 8080",
@@ -173,7 +178,7 @@ async function locateModels(context: Context, options: ServeOptions): Promise<Se
 /** The chat models by the names of their folders or files, which is what requests call them. */
 async function openChatModels(
   cli: Context,
-  { chat: paths = [], chatPrecision, context, batch, threads }: ServeOptions,
+  { chat: paths = [], chatPrecision, context, batch, threads, device }: ServeOptions,
   bar: Progress,
 ): Promise<Map<string, ChatModel>> {
   const names = paths.map((path) => modelNameOf(resolve(path)));
@@ -191,6 +196,7 @@ async function openChatModels(
         await cli.services.loadChatModel(path, {
           batch,
           ...(threads && { threads }),
+          ...(device && { device }),
           ...(chatPrecision && { precision: chatPrecision }),
           ...(context && { context }),
         }),
