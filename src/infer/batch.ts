@@ -56,7 +56,7 @@ export class Batch implements AsyncDisposable {
   /** As many as rows. */
   readonly #places: Gate;
   #steps: Step[] = [];
-  readonly #prefills: Prefill[] = [];
+  #prefills: Prefill[] = [];
   /** Texts that were given logits and have not said what comes next. */
   readonly #owing = new Set<CacheRow>();
   #answered: (() => void) | undefined;
@@ -143,7 +143,8 @@ export class Batch implements AsyncDisposable {
       await this.#gathered();
       const steps = alive(this.#steps.splice(0));
       if (steps.length > 0) await this.#decode(steps);
-      const [prefill] = alive(this.#prefills.splice(0, 1));
+      this.#prefills = alive(this.#prefills);
+      const prefill = this.#prefills.shift();
       if (prefill) await this.#extend(prefill);
     }
     this.#running = undefined;

@@ -289,6 +289,29 @@ test("a text that fails or is given up leaves the others alone", async () => {
   });
 });
 
+test("a prompt that is given up is told so after the run that is under way, whosever turn is next", async () => {
+  await withDecoder({}, async (decoder) => {
+    await using batch = new Batch(decoder, 6, 64);
+    const abort = new AbortController();
+    let runs = 0;
+    const { run } = decoder;
+    decoder.run = (...args) => {
+      if (++runs === 1) abort.abort(new Error("given up"));
+      return run.apply(decoder, args);
+    };
+    let told = 0;
+    const others = ["a", "b", "c", "d", "e"].map((name) => among(batch, prompt(name, 5), 1));
+    const given = among(batch, prompt("given up", 5), 1, { signal: abort.signal }).catch((error) => {
+      told = runs;
+      return error.message;
+    });
+    expect(await given).toBe("given up");
+    await Promise.all(others);
+    expect(runs).toBe(5);
+    expect(told).toBeLessThan(4);
+  });
+});
+
 test("released while texts are at work, it waits for the run and refuses what comes after", async () => {
   await withDecoder({}, async (decoder) => {
     const batch = new Batch(decoder, 2, 64);
