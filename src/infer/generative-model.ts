@@ -1,4 +1,3 @@
-import { f32 } from "../core/array.ts";
 import { UsageError } from "../core/errors.ts";
 import { type ChatMessage, type ContentPart, partsOf } from "../text/conversation.ts";
 import { encodePrompt } from "../text/encode-prompt.ts";
@@ -14,7 +13,7 @@ import { StopStrings } from "../text/stop-strings.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { RgbImage } from "../vision/image.ts";
 import { limitTiles } from "../vision/tile-budget.ts";
-import type { Tiling } from "../vision/tiling.ts";
+import { countTiles, planTiles, type Tiling } from "../vision/tiling.ts";
 import { Batch } from "./batch.ts";
 import type { GrammarSymbol } from "./byte-grammar.ts";
 import type { PositionKey } from "./cache-rows.ts";
@@ -30,9 +29,10 @@ import type { Decoder } from "./decoder.ts";
 import { generate } from "./generate.ts";
 import { JsonConstraint } from "./json-constraint.ts";
 import { jsonObjectGrammar, jsonSchemaGrammar } from "./json-schema.ts";
-import type { PictureEncoder, PictureTokens } from "./picture-tokens.ts";
+import { type PictureEncoder, type PictureTokens, placePictures } from "./picture-tokens.ts";
 import { type ChosenToken, createSampler, type TokenLogprob } from "./sampling.ts";
 import { parseSamplingOptions, type SamplingOptions } from "./sampling-options.ts";
+import type { Prompt } from "./sequence.ts";
 import { TokenHistory } from "./token-history.ts";
 import { TokenTrie } from "./token-trie.ts";
 
@@ -76,11 +76,9 @@ interface Planned {
 }
 
 /** A prompt as the decoder takes it. */
-interface ReadyPrompt {
-  readonly ids: readonly number[];
+interface ReadyPrompt extends Prompt {
   /** What stands at each position, for finding it again. */
   readonly keys: readonly PositionKey[];
-  readonly images?: { readonly tokens: ReturnType<typeof f32>; readonly rows: readonly number[] };
 }
 
 /** Tokens of an answer that are written out although they are special. */
@@ -139,6 +137,7 @@ export class GenerativeModel implements ChatModel {
     const segments = [{ text: prompt, special: false }];
     const ids = encodePrompt(this.parts.tokenizer, segments);
     if (ids.length === 0) throw new UsageError(`${this.id}: the prompt is empty; give it at least a word`);
+    this.#checkIds(ids);
     yield* this.#answers({ ids, keys: ids }, settings, options, () => PLAIN);
   }
 
@@ -206,45 +205,51 @@ export class GenerativeModel implements ChatModel {
     });
   }
 
-  /** Sees the pictures and finds the ids of a prompt. */
+  /** Finds the ids of a prompt and sees its pictures, once it is known that they have room. */
   async #prepare(prompt: TextPrompt<Planned>, signal?: AbortSignal): Promise<ReadyPrompt> {
     const { tokenizer, pictures } = this.parts;
     if (!pictures || prompt.blocks.length === 0) {
       const ids = encodePrompt(tokenizer, prompt.segments as TextSegment[]);
+      this.#checkIds(ids);
       return { ids, keys: ids };
     }
-    const seen: PictureTokens[][] = [];
-    for (const block of prompt.blocks) {
-      const own: PictureTokens[] = [];
-      for (const { image, maxTiles } of block) {
-        signal?.throwIfAborted();
-        const tiles = await pictures.tile(image, limitTiles(pictures.tiling, maxTiles));
-        own.push(await pictures.encoder.encode(tiles, signal ? { signal } : {}));
-      }
-      seen.push(own);
-    }
+    const tilings = prompt.blocks.map((block) =>
+      block.map(({ image, maxTiles }) => ({ image, tiling: limitTiles(pictures.tiling, maxTiles) })),
+    );
+    const tilesOf = ({ image, tiling }: { readonly image: RgbImage; readonly tiling: Tiling }) =>
+      countTiles(planTiles(image.width, image.height, tiling));
+    const counts = tilings.map((block) => block.reduce((sum, picture) => sum + tilesOf(picture), 0));
     const { tokensPerTile } = pictures.encoder.model;
-    const counts = seen.map((own) => own.reduce((sum, p) => sum + p.tiles, 0));
     const ids = encodePrompt(tokenizer, expandImages(prompt, counts, { tokensPerTile }));
-    const all = seen.flat();
-    const width = all[0]!.tokens.shape[1]!;
-    const data = new Float32Array(all.reduce((sum, p) => sum + p.tokens.data.length, 0));
-    const places: string[] = [];
-    let at = 0;
-    for (const { key, tokens } of all) {
-      data.set(tokens.data, at);
-      at += tokens.data.length;
-      for (let i = 0; i < tokens.shape[0]!; i++) places.push(`${key}/${i}`);
-    }
+    this.#checkIds(ids);
     const contextId = tokenizer.idOf(IMAGE_TOKENS.context);
-    let next = 0;
-    const rows = ids.map((id) => (id === contextId ? next++ : -1));
-    if (next !== places.length)
+    const places = ids.filter((id) => id === contextId).length;
+    const tokens = tokensPerTile * counts.reduce((sum, tiles) => sum + tiles, 0);
+    if (places !== tokens)
       throw new UsageError(
-        `${this.id}: ${places.length} image tokens have ${next} places in the prompt; its tokenizer does not know ${IMAGE_TOKENS.context}`,
+        `${this.id}: ${tokens} image tokens have ${places} places in the prompt; its tokenizer does not know ${IMAGE_TOKENS.context}`,
       );
-    const keys = ids.map((id, i) => (rows[i]! < 0 ? id : places[rows[i]!]!));
-    return { ids, keys, images: { tokens: f32([places.length, width], data), rows } };
+    const seen: PictureTokens[] = [];
+    for (const { image, tiling } of tilings.flat()) {
+      signal?.throwIfAborted();
+      const tiles = await pictures.tile(image, tiling);
+      seen.push(await pictures.encoder.encode(tiles, signal ? { signal } : {}));
+    }
+    return { ids, ...placePictures(ids, contextId!, seen) };
+  }
+
+  /** Throws a UsageError for a prompt that the model cannot take. */
+  #checkIds(ids: readonly number[]): void {
+    const { vocab_size } = this.parts.decoder.shape;
+    const foreign = ids.find((id) => id >= vocab_size);
+    if (foreign !== undefined)
+      throw new UsageError(
+        `${this.id}: its tokenizer gives the id ${foreign}, the model has ids below ${vocab_size}; put the model's own tokenizer beside its weights`,
+      );
+    if (ids.length >= this.contextLength)
+      throw new UsageError(
+        `${this.id}: the conversation takes ${ids.length} tokens, the context holds ${this.contextLength} with the answer; shorten it, or send fewer pictures or tiles`,
+      );
   }
 
   /** All answers, and what they took. */
@@ -255,17 +260,6 @@ export class GenerativeModel implements ChatModel {
     splitter: () => ReplySplitter,
   ): AsyncGenerator<ChatChunk> {
     const { n = 1 } = options;
-    const { vocab_size } = this.parts.decoder.shape;
-    const foreign = prompt.ids.find((id) => id >= vocab_size);
-    if (foreign !== undefined)
-      throw new UsageError(
-        `${this.id}: its tokenizer gives the id ${foreign}, the model has ids below ${vocab_size}; put the model's own tokenizer beside its weights`,
-      );
-    const room = this.contextLength - prompt.ids.length;
-    if (room < 1)
-      throw new UsageError(
-        `${this.id}: the conversation takes ${prompt.ids.length} tokens, the context holds ${this.contextLength} with the answer; shorten it, or send fewer pictures or tiles`,
-      );
     const usage = { promptTokens: prompt.ids.length, cachedTokens: 0, completionTokens: 0 };
     const answers = Array.from({ length: n }, (_, i) =>
       this.#answer(prompt, settings, options, i, splitter()),

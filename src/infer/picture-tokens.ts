@@ -8,6 +8,8 @@ import { Gate } from "../runtime/gate.ts";
 import type { Runtime, Session, WeightSet } from "../runtime/runtime.ts";
 import type { RgbImage } from "../vision/image.ts";
 import { packU8 } from "../vision/normalize.ts";
+import type { PositionKey } from "./cache-rows.ts";
+import type { Prompt } from "./sequence.ts";
 
 /** A picture as image tokens of the language model. */
 export interface PictureTokens {
@@ -16,6 +18,27 @@ export interface PictureTokens {
   readonly tiles: number;
   /** [tiles · T, D] */
   readonly tokens: HostTensor<"f32">;
+}
+
+/** Pictures in the places of a prompt, which are as many as their tokens: one after the other, where `placeId` stands. */
+export function placePictures(
+  ids: readonly number[],
+  placeId: number,
+  seen: readonly PictureTokens[],
+): { readonly keys: readonly PositionKey[]; readonly images: NonNullable<Prompt["images"]> } {
+  const width = seen[0]!.tokens.shape[1]!;
+  const data = new Float32Array(seen.reduce((sum, { tokens }) => sum + tokens.data.length, 0));
+  const keys: string[] = [];
+  for (const { key, tokens } of seen) {
+    data.set(tokens.data, keys.length * width);
+    for (let i = 0; i < tokens.shape[0]!; i++) keys.push(`${key}/${i}`);
+  }
+  let next = 0;
+  const rows = ids.map((id) => (id === placeId ? next++ : -1));
+  return {
+    keys: ids.map((id, i) => (rows[i]! < 0 ? id : keys[rows[i]!]!)),
+    images: { tokens: f32([keys.length, width], data), rows },
+  };
 }
 
 /** Tiles that are encoded in one run: bounds the memory of activations. */

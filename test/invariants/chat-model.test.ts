@@ -1,10 +1,11 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { ConfigError, UsageError } from "../../src/core/errors.ts";
 import { Rng } from "../../src/core/rng.ts";
 import type { ChatChunk, ChatMessages, ChatModel, ChatOptions } from "../../src/infer/chat-model.ts";
 import { loadChatModel } from "../../src/infer/load-chat-model.node.ts";
+import { PictureEncoder } from "../../src/infer/picture-tokens.ts";
 import { openTokenizer } from "../../src/text/tokenizer.node.ts";
 import type { RgbImage } from "../../src/vision/image.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
@@ -219,6 +220,19 @@ describe("a picture", () => {
       (await chunks(withPicture(picture("one", 30, 30)), GREEDY, of)).at(-1)!.usage!.promptTokens;
     // A tile of 28 pixels has 4 tokens, one of 42 has 9.
     expect(await usage(own)).toBe((await usage(model)) + 5);
+  });
+
+  test("that has no room with the others of its conversation is not looked at", async () => {
+    const looks = vi.spyOn(PictureEncoder.prototype, "encode");
+    const content = Array.from({ length: 130 }, (_, i) => ({
+      type: "image" as const,
+      image: picture(`${i}`, 28, 28),
+    }));
+    await expect(chunks([{ role: "user", content }])).rejects.toThrow(
+      /takes \d+ tokens, the context holds 512 .* fewer pictures/,
+    );
+    expect(looks).not.toHaveBeenCalled();
+    looks.mockRestore();
   });
 
   test("of an earlier turn is not looked at again", async () => {
