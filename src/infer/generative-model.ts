@@ -256,16 +256,16 @@ export class GenerativeModel implements ChatModel {
   async *#answers(
     prompt: ReadyPrompt,
     settings: Settings,
-    options: ChatOptions,
+    options: ChatOptions & { readonly signal: AbortSignal },
     splitter: () => ReplySplitter,
   ): AsyncGenerator<ChatChunk> {
     const { n = 1 } = options;
     const usage = { promptTokens: prompt.ids.length, cachedTokens: 0, completionTokens: 0 };
-    const answers = Array.from({ length: n }, (_, i) =>
-      this.#answer(prompt, settings, options, i, splitter()),
-    );
+    const over = new AbortController();
+    const own = { ...options, signal: AbortSignal.any([options.signal, over.signal]) };
+    const answers = Array.from({ length: n }, (_, i) => this.#answer(prompt, settings, own, i, splitter()));
     let open = n;
-    for await (const { cachedTokens, ...chunk } of inTurn(answers)) {
+    for await (const { cachedTokens, ...chunk } of inTurn(answers, over)) {
       usage.completionTokens += chunk.tokens.length;
       if (cachedTokens !== undefined && chunk.index === 0) usage.cachedTokens = cachedTokens;
       if (chunk.finishReason !== undefined) open--;
@@ -344,8 +344,11 @@ export class GenerativeModel implements ChatModel {
   }
 }
 
-/** Things as they come: the first of the first stream, which does what all need, and then of all streams at once. */
-async function* inTurn<T>(streams: readonly AsyncGenerator<T>[]): AsyncGenerator<T> {
+/**
+ * Things as they come: the first of the first stream, which does what all need, and then of all streams at once. Aborts
+ * `over` when it ends, so that streams that still work or wait are not waited for.
+ */
+async function* inTurn<T>(streams: readonly AsyncGenerator<T>[], over: AbortController): AsyncGenerator<T> {
   const step = async (stream: AsyncGenerator<T>) => ({ stream, result: await stream.next() });
   const [first, ...others] = streams;
   const coming = new Map([[first!, step(first!)]]);
@@ -360,6 +363,7 @@ async function* inTurn<T>(streams: readonly AsyncGenerator<T>[]): AsyncGenerator
       waiting = [];
     }
   } finally {
+    over.abort();
     await Promise.allSettled(streams.map((stream) => stream.return(undefined)));
   }
 }

@@ -2,6 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { ConfigError, UsageError } from "../../src/core/errors.ts";
+import { nextTask } from "../../src/core/next-task.ts";
 import { Rng } from "../../src/core/rng.ts";
 import type { ChatChunk, ChatMessages, ChatModel, ChatOptions } from "../../src/infer/chat-model.ts";
 import { loadChatModel } from "../../src/infer/load-chat-model.node.ts";
@@ -147,6 +148,25 @@ describe("an answer", () => {
     expect(seen.length).toBeLessThanOrEqual(4);
     for await (const _ of model.chat(ask("left"), { temperature: 0, maxTokens: 50 })) break;
     expect(textOf(await chunks(ask("one two three")))).not.toBe("");
+  });
+
+  test("that is left does not wait for those of its question that have not begun", async () => {
+    await using own = await loadChatModel(folder.path, { threads: 1, batch: 2 });
+    const begin = async (text: string, n = 1) => {
+      const answer = own.chat(ask(text), { ...GREEDY, n })[Symbol.asyncIterator]();
+      return { answer, first: await answer.next() };
+    };
+    // One stays where it is; of the two others the second waits for a row, behind somebody else.
+    const { answer: stays } = await begin("stays");
+    const { answer: left } = await begin("left", 2);
+    const waits = begin("waits");
+    await nextTask();
+    await left.next();
+    await left.return!();
+    const { answer: waited, first } = await waits;
+    expect(first.done).toBe(false);
+    await stays.return!();
+    await waited.return!();
   });
 
   test("ends with an error when the model is released, which waits for it", async () => {
