@@ -117,6 +117,8 @@ async function startPeer(path: string, threads: number, python: string): Promise
       ]
     : [
         ...["-m", "llama_cpp.server", "--model", path, "--n_ctx", String(CONTEXT), "--verbose", "false"],
+        // Otherwise each request ends the one before.
+        ...["--interrupt_requests", "false"],
         ...["--n_threads", String(threads), "--n_threads_batch", String(threads)],
         ...["--host", "127.0.0.1", "--port", String(port)],
       ];
