@@ -76,19 +76,22 @@ export const listed = (words: readonly string[]): string =>
   words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
 
 /**
- * A conversation about a picture: its name, a description, its colours and questions to be answered by yes or no (as
- * often the one as the other), in any order. `others`: pictures whose names are asked for where the answer is no.
+ * A conversation about a picture: its name and one of a description, its colours and questions to be answered by yes or
+ * no (as often the one as the other), in any order. `others`: pictures whose names are asked for where the answer is no.
  */
 export function pictureRow(picture: PictureFacts, others: readonly PictureFacts[], rng: Rng): ChatRow {
   const { name, colours } = picture;
   const thing = withArticle(name);
-  const questions: [question: string, answer: string][] = [
-    [pick(ASK_NAME, rng), thing],
-    [pick(ASK_DESCRIPTION, rng), `${thing} in ${listed(colours.seen)}`],
-    whether(picture, others, rng),
-    colourQuestion(colours, rng),
-  ];
-  const kept = rng.shuffle(questions).slice(0, 3);
+  const named: [question: string, answer: string] = [pick(ASK_NAME, rng), thing];
+  const other = pick<() => [question: string, answer: string]>(
+    [
+      () => [pick(ASK_DESCRIPTION, rng), `${thing} in ${listed(colours.seen)}`],
+      () => whether(picture, others, rng),
+      () => colourQuestion(colours, rng),
+    ],
+    rng,
+  )();
+  const kept = rng.shuffle([named, other]);
   return {
     image: picture.image,
     conversations: kept.flatMap(([question, answer], i) => [

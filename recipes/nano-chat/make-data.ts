@@ -17,8 +17,10 @@ import { writeJsonl } from "../nano/manifest.ts";
 import { coloursOf } from "./colours.ts";
 import { type ChatRow, type PictureFacts, pictureRow, textRow } from "./conversations.ts";
 
-/** Different conversations about each picture of training; the held-out ones have one. */
+/** Different conversations about a picture of training whose name several drawings have; the others have one. */
 const ROWS_PER_PICTURE = 3;
+/** Drawings of a name from which something can be learnt that is not only this drawing's. */
+const SEVERAL = 3;
 /** Rows without a picture, for each row with one. */
 const TEXT_SHARE = 0.03;
 /** Names beyond this are titles of clip art, which say little of what is to be seen. */
@@ -63,8 +65,10 @@ async function readFacts(items: readonly ManifestItem[], split: string): Promise
 
 function makeRows(facts: readonly PictureFacts[], rowsPerPicture: number, rng: Rng): ChatRow[] {
   const rows: ChatRow[] = [];
+  const drawings = new Map<string, number>();
+  for (const { name } of facts) drawings.set(name, (drawings.get(name) ?? 0) + 1);
   for (const picture of facts)
-    for (let i = 0; i < rowsPerPicture; i++)
+    for (let i = 0; i < (drawings.get(picture.name)! < SEVERAL ? 1 : rowsPerPicture); i++)
       rows.push(pictureRow(picture, facts, rng.fork(`${picture.image}/${i}`)));
   const texts = Math.round(rows.length * TEXT_SHARE);
   for (let i = 0; i < texts; i++) rows.push(textRow(rng.fork(`text/${i}`)));
