@@ -50,6 +50,41 @@ test("no more run at once than may, and a turn is given back once only", async (
   expect(queue.running).toBe(2);
 });
 
+test("a request takes as many places as it has answers, and waits for them without being passed", async () => {
+  const queue = new FairQueue(3, 10);
+  const order: string[] = [];
+  const enter = async (name: string, places: number, signal = never) => {
+    const turn = await queue.enter(name, signal, places);
+    order.push(name);
+    return turn;
+  };
+  const [one, two] = [await enter("one", 1), await enter("two", 1)];
+  const gone = new AbortController();
+  const many = enter("many", 9);
+  const leaves = enter("leaves", 2, gone.signal);
+  const few = enter("few", 1);
+  one[Symbol.dispose]();
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(order).toEqual(["one", "two"]);
+  two[Symbol.dispose]();
+  (await many)[Symbol.dispose]();
+  (await leaves)[Symbol.dispose]();
+  (await few)[Symbol.dispose]();
+  expect(order).toEqual(["one", "two", "many", "leaves", "few"]);
+  expect([queue.running, queue.waiting]).toEqual([0, 0]);
+  await queue.idle();
+  // Who goes lets those in that it kept out.
+  const two2 = await enter("two", 2);
+  const wide = enter("wide", 2, gone.signal);
+  const refused = expect(wide).rejects.toThrow("gone");
+  const small = enter("small", 1);
+  gone.abort(new Error("gone"));
+  await refused;
+  (await small)[Symbol.dispose]();
+  two2[Symbol.dispose]();
+  expect(queue.running).toBe(0);
+});
+
 test("a full queue refuses with a 429 that says when to come back", async () => {
   const queue = new FairQueue(1, 2);
   const { enter } = visitors(queue);

@@ -4,6 +4,7 @@ import { HttpError } from "./http-error.ts";
 export type Turn = Disposable;
 
 interface Waiter {
+  readonly places: number;
   readonly start: () => void;
   readonly refuse: (error: unknown) => void;
 }
@@ -18,7 +19,7 @@ const MAX_RETRY_S = 600;
 
 /**
  * Serves a few at a time. Those that wait go in order of arrival, but clients take turns: one with many requests does
- * not keep the others waiting. When the queue is full, a client that has fewer requests in it than another takes the
+ * not keep the others waiting, nor one whose requests take several places, for which they wait. When the queue is full, a client that has fewer requests in it than another takes the
  * place of that one's latest; beyond that a 429 says when to come back.
  */
 export class FairQueue {
@@ -34,6 +35,7 @@ export class FairQueue {
     readonly bound: number,
   ) {}
 
+  /** Places that are taken. */
   get running(): number {
     return this.#running;
   }
@@ -44,16 +46,20 @@ export class FairQueue {
 
   /** Throws a 429 when a request of this client would be refused: before work is done for it. */
   check(client: string): void {
-    if (this.#running >= this.concurrent && this.#size >= this.bound && !this.#crowder(client))
-      throw this.#full();
+    const waits = this.#size > 0 || this.#running >= this.concurrent;
+    if (waits && this.#size >= this.bound && !this.#crowder(client)) throw this.#full();
   }
 
-  /** Resolves when it is this request's turn. Rejects with a 429, or with the signal's reason. */
-  async enter(client: string, signal: AbortSignal): Promise<Turn> {
+  /**
+   * Resolves when it is the turn of this request, which takes so many places, or all if it asks for more. Rejects with a
+   * 429, or with the signal's reason.
+   */
+  async enter(client: string, signal: AbortSignal, asked = 1): Promise<Turn> {
     signal.throwIfAborted();
-    if (this.#running < this.concurrent) this.#running++;
-    else await this.#wait(client, signal);
-    return this.#turn();
+    const places = Math.min(asked, this.concurrent);
+    if (this.#size === 0 && this.#running + places <= this.concurrent) this.#running += places;
+    else await this.#wait(client, signal, places);
+    return this.#turn(places);
   }
 
   /** Resolves when nothing is served and nothing waits. */
@@ -62,7 +68,7 @@ export class FairQueue {
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
-  #turn(): Turn {
+  #turn(places: number): Turn {
     const started = performance.now();
     let over = false;
     return {
@@ -70,32 +76,37 @@ export class FairQueue {
         if (over) return;
         over = true;
         this.#meanMs += SMOOTHING * (performance.now() - started - this.#meanMs);
-        this.#next();
+        this.#running -= places;
+        this.#admit();
       },
     };
   }
 
-  #next(): void {
-    const [client, waiters] = this.#clients.entries().next().value ?? [];
-    if (client !== undefined && waiters !== undefined) {
+  /** Lets in those that come next, as many as there are places for. */
+  #admit(): void {
+    for (;;) {
+      const [client, waiters] = this.#clients.entries().next().value ?? [];
+      if (client === undefined || waiters === undefined) break;
+      if (this.#running + waiters[0]!.places > this.concurrent) break;
       // To the end of the order: the others come first now.
       this.#clients.delete(client);
       if (waiters.length > 1) this.#clients.set(client, waiters);
       this.#size--;
-      waiters.shift()!.start();
-      return;
+      const { places, start } = waiters.shift()!;
+      this.#running += places;
+      start();
     }
-    this.#running--;
     if (this.#running > 0) return;
     for (const resolve of this.#idle) resolve();
     this.#idle = [];
   }
 
-  #wait(client: string, signal: AbortSignal): Promise<void> {
+  #wait(client: string, signal: AbortSignal, places: number): Promise<void> {
     this.#makeRoom(client);
     return new Promise((resolve, reject) => {
       const settle = () => signal.removeEventListener("abort", leave);
       const waiter: Waiter = {
+        places,
         start: () => {
           settle();
           resolve();
@@ -106,7 +117,11 @@ export class FairQueue {
           reject(error);
         },
       };
-      const leave = () => waiter.refuse(signal.reason);
+      const leave = () => {
+        waiter.refuse(signal.reason);
+        // Those behind it may need fewer places.
+        this.#admit();
+      };
       signal.addEventListener("abort", leave, { once: true });
       const waiters = this.#clients.get(client);
       if (waiters) waiters.push(waiter);

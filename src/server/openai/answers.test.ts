@@ -44,6 +44,16 @@ test("beyond the queue there is a 429 with Retry-After, which the client's own r
   expect((await Promise.all(running)).map(({ status }) => status)).toEqual([200, 200, 200]);
 });
 
+test("a request of several answers takes the places of all", async () => {
+  const fake = fakeChatModel({ delayMs: 200, concurrency: 4 });
+  await using server = await chatServer({ fake });
+  const several = post(server, { n: 4 });
+  await expect.poll(() => measured(server, "internvl_answers_running")).toBe(4);
+  const one = post(server, {});
+  await expect.poll(() => measured(server, "internvl_answers_waiting")).toBe(1);
+  expect((await Promise.all([several, one])).map(({ status }) => status)).toEqual([200, 200]);
+});
+
 test("clients with keys of their own take turns", async () => {
   const fake = fakeChatModel({ delayMs: 200, concurrency: 1 });
   await using server = await chatServer({ fake }, { apiKeys: ["a", "b"] });

@@ -10,6 +10,8 @@ export interface Job {
   readonly model: string;
   /** Whose turn it takes. */
   readonly client: string;
+  /** Answers to it, made at the same time. */
+  readonly answers: number;
   /** Ends waiting and answering. */
   readonly signal: AbortSignal;
   /** What it holds until it is over. */
@@ -54,7 +56,7 @@ export class Answers {
     const labels = [job.model];
     const m = this.#measures;
     const asked = performance.now();
-    using _turn = await this.#queues.get(job.model)!.enter(job.client, job.signal);
+    using _turn = await this.#queues.get(job.model)!.enter(job.client, job.signal, job.answers);
     let end = "cancelled";
     let first = true;
     // Only the model's time counts: what passes while the reader is slow does not.
@@ -102,7 +104,7 @@ function measuresOf(metrics: Metrics, queues: ReadonlyMap<string, FairQueue>) {
     [...queues].map(([name, queue]) => [[name], read(queue)] as const);
   metrics.gauge(
     "internvl_answers_running",
-    "Requests that a model answers now.",
+    "Answers that a model makes now.",
     ["model"],
     each((queue) => queue.running),
   );

@@ -17,6 +17,8 @@ import { collect, type ReplyForm, type ReplyOptions } from "./reply.ts";
 interface Prepared {
   readonly request: Omit<ReplyOptions, "fingerprint"> & { readonly stream: boolean };
   readonly model: ChatModel;
+  /** Answers to one prompt. */
+  readonly n: number;
   readonly form: (options: ReplyOptions) => ReplyForm;
   readonly start: (model: ChatModel) => AsyncIterable<ChatChunk>;
 }
@@ -40,7 +42,8 @@ export function addChatRoute(app: Hono<Env>, api: Api, onDefect: OnDefect): void
         share: scope.pictures,
       });
       const options = { ...request.options, signal: scope.signal };
-      return { request, model, form: chatReply, start: (m) => m.chat(messages, options) };
+      const { n = 1 } = options;
+      return { request, model, n, form: chatReply, start: (m) => m.chat(messages, options) };
     }),
   );
 }
@@ -57,6 +60,7 @@ export function addCompletionRoute(app: Hono<Env>, api: Api, onDefect: OnDefect)
       return {
         request,
         model,
+        n: options.n ?? 1,
         form: completionReply,
         start: (m) => completeAll(m, request, options),
       };
@@ -109,9 +113,10 @@ async function answer(
     scope[Symbol.dispose]();
     throw error;
   });
-  const { request, model, start } = prepared;
+  const { request, model, n, start } = prepared;
   const form = prepared.form({ ...request, fingerprint: model.id });
-  const chunks = api.answers.run({ model: request.model, client, signal: scope.signal, held: scope, start });
+  const { signal } = scope;
+  const chunks = api.answers.run({ model: request.model, client, answers: n, signal, held: scope, start });
   if (!request.stream) {
     // The answer may take longer than a connection is silent otherwise.
     c.env?.incoming?.socket.setTimeout(chat.answerMs);
