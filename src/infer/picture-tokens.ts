@@ -15,7 +15,6 @@ import type { Prompt } from "./sequence.ts";
 export interface PictureTokens {
   /** Tells pictures apart: a hash of the tiles. */
   readonly key: string;
-  readonly tiles: number;
   /** [tiles · T, D] */
   readonly tokens: HostTensor<"f32">;
 }
@@ -106,7 +105,7 @@ export class PictureEncoder implements AsyncDisposable {
       const { tokens } = await this.session.run({ tiles: packU8(tiles.slice(at, at + TILE_BATCH)) }, options);
       data.set(tokens!.data as Float32Array, at * rows * width);
     }
-    const made = { key, tiles: tiles.length, tokens: f32([tiles.length * rows, width], data) };
+    const made = { key, tokens: f32([tiles.length * rows, width], data) };
     this.#keep(made);
     return made;
   }
