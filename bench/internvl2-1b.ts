@@ -57,8 +57,8 @@ function against(precision: Precision, dtype: "f32" | "bf16") {
     const about = { versions: `${versions}; ${version} ${dtype}` };
     const results = [...pairs].flatMap(([tiles, answers]) => {
       const { promptTokens } = answers[0]!.ours;
-      const note = `${MODEL} with random weights, ours ${precision}, ${promptTokens} tokens with those of ${tiles} tiles, ${TOKENS} made; ours cuts the picture, the peer is given its tiles`;
-      const of = `${name}/${tiles}-tiles`;
+      const note = `${MODEL} with random weights, ours ${precision}, ${promptTokens} tokens those of ${tiles} ${tiles > 1 ? "tiles" : "tile"} among them, ${TOKENS} made; ours cuts the picture, the peer is given its tiles`;
+      const of = `${name}/tiles-${tiles}`;
       return (["first-token", "decode"] as const).map((m) =>
         summarizeAnswers(of, m, answers, { ...about, note }),
       );
