@@ -1,4 +1,4 @@
-/** What is on a picture? `npm run -s example -- examples/chat.ts MODEL PICTURE QUESTION` */
+/** What is on a picture? `npm run -s example -- examples/chat.ts nano-chat gallery/food/lemon.webp "What is this?"` */
 import { fileURLToPath } from "node:url";
 import { loadChatModel, loadPicture } from "internvl";
 

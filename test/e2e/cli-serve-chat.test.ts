@@ -83,6 +83,40 @@ test("OpenAI's client talks to a chat model that serve was given", async () => {
   expect((await end).code).toBe(0);
 });
 
+test("what `npm start` serves answers OpenAI's client about a shipped picture, by a model that is shipped too", async () => {
+  const child = startCli(["serve", "--gallery", "--threads", "1"], options());
+  const end = ended(child);
+  const line = await new Promise<string>((resolve) => child.stdout!.once("data", resolve));
+  const baseURL = new URL("v1", /(http:\S+)/.exec(line)![1]!).href;
+  const client = new OpenAI({ baseURL, apiKey: "none", maxRetries: 0 });
+  const [first] = (await client.models.list()).data;
+  expect(first!.id).toBe("nano-chat");
+  const ask = async (path: string, text: string) => {
+    const picture = await readFile(new URL(`../../gallery/${path}.webp`, import.meta.url));
+    const url = `data:image/webp;base64,${picture.toString("base64")}`;
+    const reply = await client.chat.completions.create({
+      model: first!.id,
+      temperature: 0,
+      messages: [
+        {
+          role: "user",
+          content: [
+            { type: "image_url", image_url: { url } },
+            { type: "text", text },
+          ],
+        },
+      ],
+    });
+    return reply.choices[0]!.message.content;
+  };
+  expect(await ask("food/lemon", "What is this?")).toBe("a lemon");
+  expect(await ask("food/lemon", "What is the main colour?")).toBe("yellow");
+  expect(await ask("food/tomato", "What colour is it?")).toBe("red");
+  expect(await ask("plants/evergreen-tree", "Is there green in it?")).toBe("yes");
+  child.kill("SIGINT");
+  expect((await end).code).toBe(0);
+});
+
 test("a chat model that is none, and two of one name, end it with a message", async () => {
   const none = await cli(["serve", "--chat", "nowhere"], options());
   expect([none.code, none.stderr]).toEqual([
