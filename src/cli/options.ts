@@ -76,7 +76,7 @@ export const offlineOption = (): Option =>
 export const precisionOption = (): Option =>
   new Option(
     "--precision <name>",
-    "how weights are kept; w8 and w4: 8 and 4 bits; w8a8: activations in 8 bits too, for processors with VNNI or AMX (default: as in the file)",
+    "how weights are kept; w8: 8 bits; w4: 4, but 8 in the vision tower and a language model's head; w8a8: activations in 8 bits too, for processors with VNNI or AMX (default: as in the file)",
   ).choices(PRECISIONS);
 
 export const threadsOption = (): Option =>
@@ -86,9 +86,10 @@ export const threadsOption = (): Option =>
 
 /** Where a chat model computes. */
 export const deviceOption = (): Option =>
-  new Option("--device <name>", "where the chat model computes: the CPU, or a GPU through WebGPU").choices(
-    DEVICES,
-  );
+  new Option(
+    "--device <name>",
+    "where the chat model computes: on a GPU through WebGPU, or on the CPU (default)",
+  ).choices(DEVICES);
 
 export const indexOption = ({ env }: Context): Option =>
   new Option("--index <dir>", "folder of the index").default(

@@ -23,6 +23,8 @@ Environment:
   HF_TOKEN, HF_HUB_CACHE, HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE
                   as the hub's own tools take them, for models by their names
   PORT            the port of serve without --port
+  INTERNVL_API_KEY
+                  the key that serve asks for under /v1 without --api-key
   NO_COLOR        no colours
   INTERNVL_DEBUG  print stacks of users' errors too
 

@@ -48,6 +48,8 @@ describe("a user's mistake ends with 2, a message on stderr and no stack", () =>
     [["serve", "--allow-origin", "app.example"], "Expected scheme, name and port alone"],
     [["serve", "--allow-origin", "https://app.example/"], "Expected scheme, name and port alone"],
     [["serve", "--host-name", "http://nas.lan"], "Expected a name without scheme and port"],
+    [["serve", "--picture-host", "https://img.example"], "Expected a name, such as img.example.com"],
+    [["serve", "--picture-host", "*.img.example:81", "--folder", "nowhere"], "nowhere: there is no such"],
     [["serve", "--port", "65536"], "Expected a whole number from 0 to 65535"],
     [["eval"], "Usage: internvl eval"],
     [[], "Usage: internvl"],

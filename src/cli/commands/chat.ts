@@ -23,7 +23,7 @@ export function addChat(program: Command, context: Context): void {
   program
     .command("chat")
     .description("Ask a vision-language model about pictures and videos, once or in a conversation.")
-    .argument("<model>", "OWNER/NAME of a chat model on the hub, its folder, or a .gguf file")
+    .argument("<model>", "OWNER/NAME of a chat model on the hub, its folder, a .gguf file, or nano-chat")
     .argument("[files and question...]", "pictures and videos, and one question in quotes")
     .addOption(precisionOption())
     .addOption(threadsOption())
@@ -34,9 +34,14 @@ export function addChat(program: Command, context: Context): void {
         "most tokens of a conversation with its answer (default: 8192, or what the model has)",
       ).argParser(integer(2)),
     )
-    .option("--mmproj <file>", "the vision part of a .gguf model")
+    .option("--mmproj <file>", "the vision part of a .gguf model, a file here or on the hub")
     .addOption(offlineOption())
-    .addOption(new Option("--max-tokens <n>", "most tokens of an answer").argParser(integer(1)))
+    .addOption(
+      new Option(
+        "--max-tokens <n>",
+        "most tokens of an answer (default: what the context has room for)",
+      ).argParser(integer(1)),
+    )
     .addOption(
       new Option(
         "--temperature <t>",
@@ -80,7 +85,8 @@ export function addChat(program: Command, context: Context): void {
       `
 A model is a path, or a name on the Hugging Face hub: OWNER/NAME, with a branch, tag or commit
 OWNER/NAME@REVISION, or one file, OWNER/NAME/FILE.gguf. What is here is used; what is not is
-downloaded once, into the cache that the hub's tools share (docs/hub.md).
+downloaded once, into the cache that the hub's tools share (docs/hub.md). nano-chat, which is very
+small, comes with this program.
 Arguments that are files are shown to the model, whatever their names; the one that is none is the
 question. Text that is piped in is the question, or follows it. Without a question in a terminal a
 conversation begins; /help lists its commands. What is typed there is kept in

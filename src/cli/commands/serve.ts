@@ -53,7 +53,7 @@ interface ServeOptions extends ModelOptions, Partial<IndexOptions>, JsonOption {
 export function addServe(program: Command, context: Context): void {
   program
     .command("serve")
-    .description("Open a page in the browser to search, classify and add folders; and an HTTP API.")
+    .description("Serve a page to search, classify, chat and add folders, and an HTTP API.")
     .option("--gallery", "with the free pictures and the small chat model that come with it")
     .option("--folder <dir>", "index this folder first; repeatable", collect)
     .option("--host <address>", "address to listen on; 0.0.0.0 lets other machines in", "127.0.0.1")
@@ -63,27 +63,34 @@ export function addServe(program: Command, context: Context): void {
     .option("--index <dir>", "folder of the index (default: your own, the gallery's with --gallery)")
     .option(
       "--chat <model>",
-      "answer with this chat model too, on the page and under /v1; repeatable",
+      "answer with this chat model, on the page and under /v1; repeatable (default: none, or nano-chat with --gallery)",
       collect,
     )
     .addOption(
-      new Option("--chat-precision <name>", "how the chat models' weights are kept").choices(PRECISIONS),
+      new Option(
+        "--chat-precision <name>",
+        "how the chat models' weights are kept (default: as in the files)",
+      ).choices(PRECISIONS),
     )
     .addOption(
-      new Option("--context <n>", "most tokens of a conversation with its answer (default: 8192)").argParser(
-        integer(2),
-      ),
+      new Option(
+        "--context <n>",
+        "most tokens of a conversation with its answer (default: 8192, or what the model has)",
+      ).argParser(integer(2)),
     )
     .addOption(
-      new Option("--batch <n>", "most answers of a model at the same time; fewer where memory is short")
+      new Option(
+        "--batch <n>",
+        "most answers of a model at the same time; fewer where memory is short, one on a GPU",
+      )
         .default(16)
         .argParser(integer(1, 256)),
     )
     .option("--api-key <key>", "ask for this key under /v1 (or INTERNVL_API_KEY); repeatable", collect)
     .option(
       "--picture-host <host>",
-      "let requests name pictures and videos on this host; repeatable",
-      hostNames,
+      "let requests name pictures and videos on this host, *.NAME for subdomains; repeatable",
+      pictureHosts,
     )
     .option(
       "--allow-origin <origin>",
@@ -279,6 +286,15 @@ function hostNames(name: string, earlier: readonly string[] | undefined): readon
   if (!/^[\w.-]+$/.test(name))
     throw new InvalidArgumentError("Expected a name without scheme and port, such as nas.lan.");
   return collect(name, earlier);
+}
+
+/** Parser of --picture-host, which may be given several times. */
+function pictureHosts(host: string, earlier: readonly string[] | undefined): readonly string[] {
+  if (!/^(\*\.)?[\w.-]+(:\d+)?$/.test(host))
+    throw new InvalidArgumentError(
+      "Expected a name, such as img.example.com, *.example.com or img.example.com:8443.",
+    );
+  return collect(host, earlier);
 }
 
 /** Parser of --allow-origin, which may be given several times. */
