@@ -10,7 +10,7 @@ const QUESTION: Question = { text: "What is this?", picture: { tiles: 1, seed: "
 
 /**
  * InternVL2-8B with its own configuration and random weights, from bf16 shards to 4 bits: how long until it is loaded
- * and until the first token of an answer, and the most memory it takes. Needs 16 GB of disk for the while.
+ * and until the first token of an answer, and the most memory it takes. Needs 22 GB of disk for the while: the shards, and what is made of them.
  */
 export async function load8b({ threads, versions }: BenchContext): Promise<BenchResult[]> {
   await using folder = await temporaryFolder();

@@ -38,7 +38,7 @@ const BENCHES: Readonly<
 
 const program = new Command("bench")
   .description(
-    "Times ours and a peer in turn, in one process tree, and prints the ratio (above 1: ours is faster).",
+    "Measures ours and a peer in turn and prints the ratio (above 1: ours is better); bench/README.md tells more.",
   )
   .argument("[names...]", `which: ${Object.keys(BENCHES).join(", ")} (default: all)`)
   .option("--json", "one JSON object a line")
@@ -46,7 +46,7 @@ const program = new Command("bench")
   .option("--threads <n>", "threads of each side", Number, 2)
   .addHelpText(
     "after",
-    "\nThe peers run in the Python that PEER_PYTHON names (default python3), with bench/peers/requirements.txt.",
+    "\nThe peers in Python run in that which PEER_PYTHON names (default python3), with bench/peers/requirements.txt;\nPEER_NODE_MODULES and LLAMA_SERVER name others.",
   )
   .action(async (names: string[], options: { json?: true; rounds: number; threads: number }) => {
     const unknown = names.filter((n) => !(n in BENCHES));

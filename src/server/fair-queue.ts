@@ -19,8 +19,9 @@ const MAX_RETRY_S = 600;
 
 /**
  * Serves a few at a time. Those that wait go in order of arrival, but clients take turns: one with many requests does
- * not keep the others waiting, nor one whose requests take several places, for which they wait. When the queue is full, a client that has fewer requests in it than another takes the
- * place of that one's latest; beyond that a 429 says when to come back.
+ * not keep the others waiting. A request that takes several places waits until they are free, and those behind it wait
+ * with it. When the queue is full, a client that has fewer requests in it than another takes the place of that one's
+ * latest; beyond that a 429 says when to come back.
  */
 export class FairQueue {
   #running = 0;

@@ -41,7 +41,7 @@ export interface ChatLimits {
   readonly frames: number;
   /** Frames with more pixels are shrunk as soon as they are decoded. */
   readonly framePixels: number;
-  /** Bytes of a downloaded video; those in a request's body are bounded by it. */
+  /** Bytes of a video. */
   readonly videoBytes: number;
   readonly videoSeconds: number;
   /** Longest time for each of a video's download, opening and decoding. */
@@ -66,7 +66,7 @@ export interface ChatLimits {
    * proxy gives it up.
    */
   readonly silentMs: number;
-  /** Remote pictures that are downloaded at the same time, and the time that each may take. */
+  /** Pictures and videos that are downloaded at the same time, and the time that each picture may take. */
   readonly downloads: number;
   readonly downloadMs: number;
 }

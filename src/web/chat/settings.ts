@@ -17,7 +17,7 @@ const DEFAULTS: Settings = { frames: FRAME_COUNTS.demo, tiles: undefined, key: "
 
 const NAME = "internvl.chat";
 
-/** The settings of this browser, kept in it and sent nowhere else. Where it keeps nothing they last as long as the page. */
+/** The settings of this browser, kept in it for this server alone. Where it keeps nothing they last as long as the page. */
 export class ChatSettings {
   #now: Settings;
 
