@@ -51,7 +51,7 @@ async function answer(model: ChatModel, { text, picture, tokens }: Question): Pr
     firstSeconds ||= seconds;
     if (!usage) continue;
     const { promptTokens, cachedTokens, completionTokens } = usage;
-    if (cachedTokens > 8) throw new Error(`answer: ${cachedTokens} tokens of the prompt were known already`);
+    if (cachedTokens > 32) throw new Error(`answer: ${cachedTokens} tokens of the prompt were known already`);
     return { promptTokens, tokens: completionTokens, firstSeconds, seconds };
   }
   throw new Error("answer: it ended without saying what it took");
