@@ -78,6 +78,7 @@ test("an answer is shown as it comes, then what it cost", async () => {
   expect(chat.requests).toEqual([
     expect.objectContaining({
       model: "stub-8b",
+      temperature: 0,
       stream: true,
       stream_options: { include_usage: true },
       messages: [{ role: "user", content: "What is this?" }],

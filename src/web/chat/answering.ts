@@ -14,7 +14,7 @@ export interface AnsweringEvents {
 export async function answer(
   model: string,
   conversation: Conversation,
-  { key, tiles }: Settings,
+  { key, tiles, temperature }: Settings & { readonly temperature: number },
   signal: AbortSignal,
   events: AnsweringEvents,
 ): Promise<Answer> {
@@ -23,7 +23,7 @@ export async function answer(
   let reason = "";
   try {
     const messages = await toMessages(conversation.exchanges, tiles, dataUrl);
-    for await (const event of askModel(model, messages, key, signal)) {
+    for await (const event of askModel(model, messages, { key, temperature }, signal)) {
       if (event.type === "finish") reason = event.reason;
       if (event.type === "waiting") events.onWaiting(waitingText(event));
       clock.note(event, performance.now());

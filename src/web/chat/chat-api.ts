@@ -34,10 +34,16 @@ export async function listModels(key: string): Promise<string[]> {
 export async function* askModel(
   model: string,
   messages: readonly Message[],
-  key: string,
+  { key, temperature }: { readonly key: string; readonly temperature: number },
   signal: AbortSignal,
 ): AsyncGenerator<AnswerEvent> {
-  const body = JSON.stringify({ model, messages, stream: true, stream_options: { include_usage: true } });
+  const body = JSON.stringify({
+    model,
+    messages,
+    temperature,
+    stream: true,
+    stream_options: { include_usage: true },
+  });
   for (let attempt = 1; ; attempt++) {
     const response = await request("/v1/chat/completions", {
       method: "POST",

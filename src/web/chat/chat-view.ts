@@ -25,6 +25,9 @@ import {
   titleOf,
 } from "./turns.ts";
 
+/** Answers are the likeliest, as the published evaluations'; who asks again wants another. */
+const ANOTHER_TEMPERATURE = 0.7;
+
 /** Files up to this are looked at as they are; of larger ones the server's small copy is enough. */
 const ASKED_BYTES = 40_000_000;
 
@@ -203,7 +206,7 @@ export class ChatView {
         this.stop();
         this.#composer.edit(question);
       },
-      onAgain: () => void this.#ask(exchanges.slice(0, index), question),
+      onAgain: () => void this.#ask(exchanges.slice(0, index), question, ANOTHER_TEMPERATURE),
     });
     this.#views.push(view);
     this.#turns.append(view.element);
@@ -218,7 +221,7 @@ export class ChatView {
   }
 
   /** Asks a question after these exchanges, which stay; what came after them goes. */
-  async #ask(before: readonly Exchange[], question: Question): Promise<void> {
+  async #ask(before: readonly Exchange[], question: Question, temperature = 0): Promise<void> {
     if (this.#run) this.#run.dropped = true;
     this.stop();
     const run: Run = { abort: new AbortController(), dropped: false };
@@ -241,10 +244,16 @@ export class ChatView {
     this.events.onStarted(conversation.id);
 
     const drawing = new Drawing((text, thinking) => this.#following(() => view.grow(text, thinking)));
-    const given = await answer(this.models.selected, conversation, this.settings.now, run.abort.signal, {
-      onWaiting: (text) => view.wait(text),
-      onWords: (text, thinking) => drawing.next(text, thinking),
-    });
+    const given = await answer(
+      this.models.selected,
+      conversation,
+      { ...this.settings.now, temperature },
+      run.abort.signal,
+      {
+        onWaiting: (text) => view.wait(text),
+        onWords: (text, thinking) => drawing.next(text, thinking),
+      },
+    );
     drawing.end();
     if (run.dropped) return;
     this.#following(() => view.finish(given));
