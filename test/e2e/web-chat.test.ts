@@ -74,7 +74,8 @@ test("an answer is shown as it comes, then what it cost", async () => {
   expect(tokens).toBe("4");
   expect(Number(speed)).toBeGreaterThan(0);
   expect(Number(speed)).toBeLessThan(3 / 0.15 + 0.1);
-  expect(await page.locator("#live").textContent()).toBe("Answer: A red disc on white.");
+  // It is told once the conversation is stored.
+  await expect.poll(() => page.locator("#live").textContent()).toBe("Answer: A red disc on white.");
   expect(chat.requests).toEqual([
     expect.objectContaining({
       model: "stub-8b",
