@@ -4,13 +4,14 @@
  *
  *     npx tsx recipes/nano-chat/evaluate.ts MODEL CONVERSATIONS.jsonl
  */
-import { readFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import { parseArgs } from "node:util";
 import { isUserError, UsageError } from "../../src/core/errors.ts";
+import { readAnnotation } from "../../src/data/conversations.node.ts";
 import { loadChatModel } from "../../src/infer/load-chat-model.node.ts";
+import { type ChatMessage, partsOf } from "../../src/text/conversation.ts";
 import { loadPicture } from "../../src/vision/load-picture.node.ts";
-import { type ChatRow, kindOf } from "./conversations.ts";
+import { kindOf } from "./conversations.ts";
 
 /** Answers at the same time. */
 const BATCH = 16;
@@ -20,25 +21,28 @@ interface Score {
   right: number;
 }
 
+const textOf = (message: ChatMessage<string>): string =>
+  partsOf(message)
+    .map((part) => (part.type === "text" ? part.text : ""))
+    .join("");
+
 async function main(args: readonly string[]): Promise<void> {
   const { positionals } = parseArgs({ args: [...args], allowPositionals: true });
   const [path, annotation] = positionals;
   if (path === undefined || annotation === undefined || positionals.length > 2)
     throw new UsageError("usage: npx tsx recipes/nano-chat/evaluate.ts MODEL CONVERSATIONS.jsonl");
   await using model = await loadChatModel(path, { batch: BATCH });
-  const rows = (await readFile(annotation, "utf8"))
-    .split("\n")
-    .filter((line) => line !== "")
-    .map((line) => JSON.parse(line) as ChatRow)
-    .filter((row) => row.image !== undefined);
+  const rows = (await readAnnotation(annotation, dirname(annotation))).filter(
+    ({ path }) => path !== undefined,
+  );
   const scores = new Map<string, Score>();
   let next = 0;
   const asker = async () => {
     for (let row = rows[next++]; row !== undefined; row = rows[next++]) {
       if (next % 200 === 0) process.stderr.write(`${next} of ${rows.length} pictures\n`);
-      const image = await loadPicture(join(dirname(annotation), row.image!));
-      for (let i = 0; i < row.conversations.length; i += 2) {
-        const question = row.conversations[i]!.value.replace("<image>\n", "");
+      const image = await loadPicture(row.path!);
+      for (let i = 0; i < row.messages.length; i += 2) {
+        const question = textOf(row.messages[i]!).trim();
         const content = [
           { type: "image" as const, image },
           { type: "text" as const, text: question },
@@ -52,7 +56,7 @@ async function main(args: readonly string[]): Promise<void> {
         const kind = kindOf(question);
         const score = scores.get(kind) ?? { asked: 0, right: 0 };
         score.asked++;
-        if (answer === row.conversations[i + 1]!.value) score.right++;
+        if (answer === textOf(row.messages[i + 1]!)) score.right++;
         scores.set(kind, score);
       }
     }
