@@ -192,7 +192,9 @@ class Angles implements Disposable {
   }
 
   #make(total: number) {
-    const { cos, sin } = rotaryTable(this.shape.rope, this.capacity, total);
+    const { rope } = this.shape;
+    // overCache wants half of the scores' scale, d^(-1/2), with each side.
+    const { cos, sin } = rotaryTable(rope, this.capacity, total, rope.head_dim ** -0.25);
     return { cos: this.runtime.value(cos), sin: this.runtime.value(sin) };
   }
 

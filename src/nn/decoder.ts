@@ -80,7 +80,7 @@ export interface CachedPositions {
   readonly last: Tensor;
   /** i32 []: the largest of `last`, plus one. */
   readonly total: Tensor;
-  /** [S, d/2] each, for positions from 0 on. */
+  /** [S, d/2] each, for positions from 0 on, times d^(-1/4): rotated queries and keys give scaled scores. */
   readonly cos: Tensor;
   readonly sin: Tensor;
 }
@@ -99,7 +99,8 @@ export function overCache({ cache, last, total, cos, sin }: CachedPositions): De
       const attrs = {
         heads,
         groups,
-        scale: width ** -0.5,
+        // Rotation has scaled both sides: the runtime's product for single rows knows no other scale.
+        scale: 1,
         isRotated,
         ...(window !== undefined && { window }),
       };

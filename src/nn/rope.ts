@@ -48,12 +48,13 @@ export interface RotaryTable {
 /**
  * cos and sin of the rotary angles of positions 0 … length − 1, for a sequence that will hold `total` positions
  * (default: length): with "dynamic" and "su" the angles depend on it. Frequencies are rounded to f32 as in the
- * references, angles are not. Throws a ConfigError for factors that do not fit the head's width.
+ * references, angles are not. All are multiplied by `factor`. Throws a ConfigError for factors of the configuration that do
+ * not fit the head's width.
  */
-export function rotaryTable(config: RopeConfig, length: number, total = length): RotaryTable {
+export function rotaryTable(config: RopeConfig, length: number, total = length, factor = 1): RotaryTable {
   const half = config.head_dim / 2;
   const frequencies = inverseFrequencies(config, total).map(Math.fround);
-  const scale = magnitude(config);
+  const scale = magnitude(config) * factor;
   const table = (f: (x: number) => number) =>
     f32(
       [length, half],

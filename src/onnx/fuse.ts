@@ -1,4 +1,5 @@
 import { sameShape } from "../core/shape.ts";
+import { applyOp } from "../graph/op.ts";
 import type { Node, Tensor } from "../graph/tensor.ts";
 import {
   biasGelu,
@@ -192,6 +193,31 @@ const fuseAttention: Rule = (node, c) => {
   return becomes(node, fused);
 };
 
+const QUANTIZED = ["matmul_nbits", "matmul_int8"];
+
+/** Whether t is a product with quantised weights, or that and what is added to it. */
+function isQuantizedProduct(t: Tensor): boolean {
+  const first = made(t, "add")?.inputs[0];
+  return QUANTIZED.includes(t.node?.op.def.name ?? "") || (first !== undefined && isQuantizedProduct(first));
+}
+
+/**
+ * Queries, keys and values that one product gave are read where they lie. Of quantised products only: ONNX Runtime 1.30
+ * fuses a float product with its bias, knows the sum's width no more and takes it for 0.
+ */
+const packCachedAttention: Rule = (node, c) => {
+  const { isPacked } = node.attrs as { readonly isPacked?: boolean };
+  if (node.op.def.name !== "cached_attention" || isPacked) return undefined;
+  const [q, k, v, ...rest] = node.inputs;
+  const parts = only(q, "split", c);
+  const isAll = parts?.outputs.length === 3 && parts.outputs.every((t, i) => t === [q, k, v][i]);
+  if (!isAll || c.uses(k!) !== 1 || c.uses(v!) !== 1 || !isQuantizedProduct(parts.inputs[0]!))
+    return undefined;
+  const inputs = [parts.inputs[0]!, ...rest].map(c.now);
+  const outputs = applyOp(node.op, inputs, { ...node.attrs, isPacked: true });
+  return new Map(node.outputs.map((t, i) => [t, outputs[i]!]));
+};
+
 /** A mask with leading axes of size 1 up to rank 4. */
 const padRank = (mask: Tensor): Tensor =>
   reshape(mask, [...Array.from({ length: 4 - mask.rank }, () => 1), ...mask.shape]);
@@ -215,6 +241,6 @@ const fuseFlattening: Rule = (node, c) => {
 
 /** Passes in order; within one, the first rule that applies to a node wins. */
 const PASSES: readonly (readonly Rule[])[] = [
-  [fuseAttention, fuseBiasGelu],
+  [fuseAttention, fuseBiasGelu, packCachedAttention],
   [fuseGemm, fuseFlattening, residualNorm("layer_norm"), residualNorm("rms_norm")],
 ];

@@ -13,6 +13,8 @@ interface CachedAttentionAttrs {
   readonly window?: number;
   /** q and k are rotated already: cos and sin are not read. */
   readonly isRotated?: boolean;
+  /** q, k and v are one input, side by side [B, L, (H + 2G)·d]: what a product of all three gives (onnx/fuse.ts). */
+  readonly isPacked?: boolean;
 }
 
 /** The kernel rotates heads of a multiple of so many channels only. */
@@ -20,6 +22,14 @@ export const ROTATED_WIDTH = 16;
 
 /** Channels that a head of so many takes in a cache: the kernel wants a multiple of 8, the rest are zeros. */
 export const cachedWidth = (width: number): number => Math.ceil(width / 8) * 8;
+
+/** The inputs by name. */
+function named<T>(x: readonly T[], isPacked: boolean) {
+  const [q, k, v, keys, values, last, total, cos, sin, sinks] = isPacked
+    ? [x[0], undefined, undefined, ...x.slice(1)]
+    : x;
+  return { q, k, v, keys, values, last, total, cos, sin, sinks };
+}
 
 /**
  * Causal attention of new positions over a cache of keys and values that it extends: q [B, L, H·d], k and v [B, L, G·d],
@@ -31,11 +41,12 @@ export const cachedWidth = (width: number): number => Math.ceil(width / 8) * 8;
  */
 export const cachedAttention: Op<readonly Tensor[], CachedAttentionAttrs> = defineOp({
   name: "cached_attention",
-  infer([q, k, v, keys, values, , , cos, sin, sinks], { heads, groups, isRotated = false }) {
-    const width = Number(q?.shape[2]) / heads;
-    const row = [q?.shape[0] ?? 0, q?.shape[1] ?? 0, groups * width];
+  infer(x, { heads, groups, isRotated = false, isPacked = false }) {
+    const { q, k, v, keys, values, cos, sin, sinks } = named(x, isPacked);
+    const width = Number(q?.shape[2]) / (isPacked ? heads + 2 * groups : heads);
+    const [B, L] = [q?.shape[0] ?? 0, q?.shape[1] ?? 0];
     const fits =
-      [k, v].every((t) => t !== undefined && sameShape(t.shape, row)) &&
+      (isPacked || [k, v].every((t) => t !== undefined && sameShape(t.shape, [B, L, groups * width]))) &&
       keys?.rank === 4 &&
       sameShape(keys.shape, values!.shape) &&
       keys.shape[1] === groups &&
@@ -44,18 +55,18 @@ export const cachedAttention: Op<readonly Tensor[], CachedAttentionAttrs> = defi
       (sinks === undefined || sameShape(sinks.shape, [heads]));
     if (!fits || heads % groups !== 0)
       throw new ShapeError(
-        `cached_attention: ${q}, ${k}, ${v}, cache ${keys} and angles ${cos} do not fit ${heads} heads in ${groups} groups`,
+        `cached_attention: ${[q, k, v].filter(Boolean).join(", ")}, cache ${keys} and angles ${cos} do not fit ${heads} heads in ${groups} groups`,
       );
-    return [sameAs(q!), sameAs(keys!), sameAs(values!)];
+    return [{ dtype: q!.dtype, shape: [B, L, heads * width] }, sameAs(keys!), sameAs(values!)];
   },
   vjp: { notDifferentiable: "a cache is for generating" },
-  lower(g, x, { heads, groups, scale, window, isRotated = false }) {
-    const [q, k, v, keys, values, last, total, cos, sin, sinks] = x;
+  lower(g, x, { heads, groups, scale, window, isRotated = false, isPacked = false }) {
+    const { q, k = "", v = "", keys, values, last, total, cos, sin, sinks } = named(x, isPacked);
     const angles = isRotated ? ["", ""] : [cos!, sin!];
     return g.nodes(
       3,
       "GroupQueryAttention",
-      [q!, k!, v!, keys!, values!, last!, total!, ...angles, ...(sinks ? ["", "", sinks] : [])],
+      [q!, k, v, keys!, values!, last!, total!, ...angles, ...(sinks ? ["", "", sinks] : [])],
       {
         num_heads: heads,
         kv_num_heads: groups,
@@ -81,7 +92,13 @@ export const cachedAttention: Op<readonly Tensor[], CachedAttentionAttrs> = defi
       [S, half],
     ];
     const attrs = { heads, groups, scale: 0.7 };
+    const packed = (B: number, L: number, last: readonly number[]) => [
+      [B, L, (heads + 2 * groups) * d],
+      ...step(B, L, last).slice(3),
+    ];
     return [
+      { x: packed(1, 3, [6]), attrs: { ...attrs, isPacked: true } },
+      { x: [...packed(2, 1, [2, 7]), [heads]], attrs: { ...attrs, isPacked: true } },
       { x: step(1, 4, [3]), attrs },
       { x: step(1, 3, [6]), attrs },
       { x: step(2, 1, [2, 7]), attrs },

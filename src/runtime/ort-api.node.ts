@@ -128,6 +128,9 @@ export class OrtApi {
 
   constructor() {
     requireStack();
+    // Prompts come in pieces here, whose scores are small: the tiles of flash attention cost more than they save
+    // (docs/LOG.md, 2026-11-28).
+    process.env.ORT_GQA_DISABLE_FLASH_ATTENTION ??= "1";
     const path = libraryPath();
     let base: Pointer;
     try {
