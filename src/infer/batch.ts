@@ -1,11 +1,13 @@
-import type { HostTensor } from "../core/array.ts";
 import { RuntimeFailure } from "../core/errors.ts";
 import { rotaryStretch } from "../nn/rope.ts";
 import { Gate } from "../runtime/gate.ts";
+import type { StepLogits } from "./bound-step.ts";
 import { type BorrowedRow, type CacheRow, CacheRows, type PositionKey } from "./cache-rows.ts";
 import type { Decoder } from "./decoder.ts";
 import type { KvCache } from "./kv-cache.ts";
 import {
+  type NextLogits,
+  nextLogits,
   type Prompt,
   type PromptParts,
   promptParts,
@@ -36,7 +38,7 @@ const GRACE_MS = 5;
 interface Pending {
   readonly row: CacheRow;
   readonly options: SequenceOptions;
-  resolve(logits: Float32Array): void;
+  resolve(logits: NextLogits): void;
   reject(error: unknown): void;
 }
 interface Step extends Pending {
@@ -119,7 +121,7 @@ export class Batch implements AsyncDisposable {
     };
   }
 
-  #ask(row: CacheRow, options: SequenceOptions, add: (pending: Pending) => unknown): Promise<Float32Array> {
+  #ask(row: CacheRow, options: SequenceOptions, add: (pending: Pending) => unknown): Promise<NextLogits> {
     this.#checkOpen();
     return new Promise((resolve, reject) => {
       add({ row, options, resolve, reject });
@@ -221,10 +223,9 @@ export class Batch implements AsyncDisposable {
     }
   }
 
-  #deliver({ row, resolve }: Pending, { data, shape }: HostTensor<"f32">, index: number): void {
-    const V = shape[1]!;
+  #deliver({ row, resolve }: Pending, logits: StepLogits, index: number): void {
     this.#owing.add(row);
-    resolve(data.subarray(index * V, (index + 1) * V));
+    resolve(nextLogits(logits, index));
   }
 
   #dropParts(isOver: (place: string) => boolean): void {

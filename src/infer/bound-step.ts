@@ -14,13 +14,21 @@ export interface StepInputs {
   readonly sequence?: number;
 }
 
+/** What a step says of the next token of each row. */
+export interface StepLogits extends HostTensor<"f32"> {
+  /** log Σ exp of each row's logits, in f32: NaN or infinite where they are no distribution. */
+  readonly logSums: Float32Array;
+}
+
 /**
  * A decoder's session with a cache and the values of steps of L positions bound: made once, run for every step of that
  * length. Its memory is its logits, and as long as it lives, the cache's.
  */
 export class BoundStep implements Disposable {
   readonly #binding;
-  readonly #owned: Readonly<Record<"ids" | "rows" | "last" | "total" | "pick" | "logits", Value>>;
+  readonly #owned: Readonly<
+    Record<"ids" | "rows" | "last" | "total" | "pick" | "logits" | "log_sums", Value>
+  >;
   readonly #bound = new Map<string, Value>();
 
   constructor(
@@ -39,19 +47,17 @@ export class BoundStep implements Disposable {
       total: empty([], "i32"),
       pick: runtime.value(i64([B, 1], new Array<number>(B).fill(length - 1))),
       logits: runtime.empty("f32", [B, vocab_size]),
+      log_sums: runtime.empty("f32", [B, 1]),
     };
     this.#binding = session.bind();
-    const { logits, ...inputs } = this.#owned;
+    const { logits, log_sums, ...inputs } = this.#owned;
     for (const [name, value] of Object.entries(inputs)) this.#binding.input(name, value);
-    this.#binding.output("logits", logits);
+    this.#binding.output("logits", logits).output("log_sums", log_sums);
     for (const [name, value] of cache.values) this.#binding.input(name, value).output(`new.${name}`, value);
   }
 
   /** The logits of each row's last position, [B, V]; the cache's lengths are extended once it has run. */
-  async run(
-    { ids, rows, tokens, sequence = 0 }: StepInputs,
-    options: RunOptions,
-  ): Promise<HostTensor<"f32">> {
+  async run({ ids, rows, tokens, sequence = 0 }: StepInputs, options: RunOptions): Promise<StepLogits> {
     const { cache, length } = this;
     const lengths = cache.lengths.map((held) => held + length);
     const total = Math.max(...lengths);
@@ -71,7 +77,8 @@ export class BoundStep implements Disposable {
     this.#owned.total.write(hostTensor("i32", [], Int32Array.of(total)));
     await this.#binding.run(options);
     cache.extend(length, turned);
-    return (await this.#owned.logits.read()) as HostTensor<"f32">;
+    const [logits, sums] = await Promise.all([this.#owned.logits.read(), this.#owned.log_sums.read()]);
+    return { ...(logits as HostTensor<"f32">), logSums: sums.data as Float32Array };
   }
 
   #bind(name: string, value: Value): void {

@@ -2,7 +2,7 @@ import { type HostTensor, i64 } from "../core/array.ts";
 import { ShapeError } from "../core/errors.ts";
 import type { CausalLanguageModel, LanguageModelShape } from "../nn/decoder.ts";
 import type { RunOptions, Runtime, Session, Value, WeightSet } from "../runtime/runtime.ts";
-import { BoundStep } from "./bound-step.ts";
+import { BoundStep, type StepLogits } from "./bound-step.ts";
 import { FEW_ROWS } from "./check-attention.ts";
 import { decoderGraph, reorderGraph } from "./decoder-graph.ts";
 import { KvCache, noTokens } from "./kv-cache.ts";
@@ -61,7 +61,7 @@ export class Decoder implements AsyncDisposable {
    * Extends the cache by the step's positions and gives the logits of each row's last one, [B, V]. Throws a ShapeError
    * when the step does not fit the cache.
    */
-  async run(cache: KvCache, step: DecoderStep, options: RunOptions = {}): Promise<HostTensor<"f32">> {
+  async run(cache: KvCache, step: DecoderStep, options: RunOptions = {}): Promise<StepLogits> {
     const [B, L] = [step.ids.length, step.ids[0]?.length ?? 0];
     if (B !== cache.rows || L === 0 || step.ids.some((row) => row.length !== L))
       throw new ShapeError(

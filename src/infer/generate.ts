@@ -1,7 +1,7 @@
 import { BeamSearch, type BeamSearchOptions } from "./beam-search.ts";
 import type { Decoder } from "./decoder.ts";
 import type { ChosenToken, Sampler } from "./sampling.ts";
-import { type Prompt, type Sequence, type SequenceOptions, sequenceOf } from "./sequence.ts";
+import { type NextLogits, type Prompt, type Sequence, type SequenceOptions, sequenceOf } from "./sequence.ts";
 import type { TokenHistory } from "./token-history.ts";
 
 export interface GenerateOptions extends SequenceOptions {
@@ -19,7 +19,8 @@ export interface GenerateOptions extends SequenceOptions {
 
 /**
  * Tokens after a prompt, one at a time, the one that ends the text included. The sequence holds what comes before the
- * prompt, and afterwards all tokens but the last. Ends after `maxNewTokens`, or when there is no more room.
+ * prompt, and afterwards all tokens but the last, which it may hold where the reader leaves early. Ends after
+ * `maxNewTokens`, or when there is no more room. The sequence is free again when the generator has returned.
  */
 export async function* generate(
   sequence: Sequence,
@@ -27,17 +28,25 @@ export async function* generate(
   options: GenerateOptions,
 ): AsyncGenerator<ChosenToken> {
   const { sampler, history, maxNewTokens, minNewTokens = 0, stopIds, allowed, signal } = options;
-  let logits = await sequence.prefill(prompt, options);
-  for (let n = 0; n < maxNewTokens; n++) {
-    signal?.throwIfAborted();
-    const token = sampler.next(logits, history, {
-      ...(n < minNewTokens && { banned: [...stopIds] }),
-      ...(allowed && { mask: allowed() }),
-    });
-    history.add(token.id);
-    yield token;
-    if (stopIds.has(token.id) || n + 1 === maxNewTokens || sequence.room === 0) return;
-    logits = await sequence.next(token.id, options);
+  let next: Promise<NextLogits> | undefined = sequence.prefill(prompt, options);
+  try {
+    for (let n = 0; next !== undefined && n < maxNewTokens; n++) {
+      const { logits, logSum } = await next;
+      signal?.throwIfAborted();
+      const token = sampler.next(logits, history, {
+        logSum,
+        ...(n < minNewTokens && { banned: [...stopIds] }),
+        ...(allowed && { mask: allowed() }),
+      });
+      history.add(token.id);
+      const isLast = stopIds.has(token.id) || n + 1 === maxNewTokens || sequence.room === 0;
+      // The model goes on while the reader has the token.
+      next = isLast ? undefined : sequence.next(token.id, options);
+      next?.catch(() => {}); // told above, unless the reader has left
+      yield token;
+    }
+  } finally {
+    await next?.catch(() => {});
   }
 }
 
@@ -57,7 +66,7 @@ export async function searchBeams(
   using first = decoder.cache(1, capacity);
   using a = decoder.cache(options.num_beams, capacity);
   using b = decoder.cache(options.num_beams, capacity);
-  let rows = [await sequenceOf(decoder, first).prefill(prompt, context)];
+  let rows = [(await sequenceOf(decoder, first).prefill(prompt, context)).logits];
   let from = first;
   for (;;) {
     signal?.throwIfAborted();

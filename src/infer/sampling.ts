@@ -17,8 +17,10 @@ export interface ChosenToken extends TokenLogprob {
   readonly topLogprobs?: readonly TokenLogprob[];
 }
 
-/** What may not be chosen at one step. */
-export interface Forbidden {
+/** What is known of one step beside its logits. */
+export interface StepContext {
+  /** log Σ exp(logits), where it is known; one that is not finite is computed again. */
+  readonly logSum?: number;
   /** Bit `id & 31` of word `id >> 5` is 1 for each token that is allowed; ids beyond its end are not. */
   readonly mask?: Uint32Array;
   /** Single ids that are not allowed: the end of the text where it is too early for it. */
@@ -31,7 +33,7 @@ export interface Sampler {
    * The next token for `logits` [V], which are left as they are. Throws a RuntimeFailure for logits that hold NaN or
    * +Infinity or when no token is allowed, and a UsageError when logit_bias names an id outside [0, V).
    */
-  next(logits: Float32Array, history: TokenHistory, forbidden?: Forbidden): ChosenToken;
+  next(logits: Float32Array, history: TokenHistory, step?: StepContext): ChosenToken;
 }
 
 /**
@@ -63,9 +65,10 @@ class LogitsSampler implements Sampler {
     this.#drawer = new Drawer(options, rng);
   }
 
-  next(logits: Float32Array, history: TokenHistory, forbidden: Forbidden = {}): ChosenToken {
-    const total = logSumExp(logits);
-    const scores = this.#process(logits, history, forbidden);
+  next(logits: Float32Array, history: TokenHistory, step: StepContext = {}): ChosenToken {
+    // A sum that is no number is computed again for its error, which tells what is wrong.
+    const total = Number.isFinite(step.logSum) ? step.logSum! : logSumExp(logits);
+    const scores = this.#process(logits, history, step);
     const id = this.options.temperature === 0 ? argmax(scores) : this.#drawer.draw(scores);
     if (id < 0)
       throw new RuntimeFailure(
@@ -78,7 +81,7 @@ class LogitsSampler implements Sampler {
   }
 
   /** The logits after all that does not depend on temperature; a copy where anything changes. */
-  #process(logits: Float32Array, history: TokenHistory, { mask, banned = [] }: Forbidden): Float32Array {
+  #process(logits: Float32Array, history: TokenHistory, { mask, banned = [] }: StepContext): Float32Array {
     const { repetition_penalty, presence_penalty, frequency_penalty } = this.options;
     const repeats = repetition_penalty !== 1 && history.seen.size > 0;
     const counts = (presence_penalty !== 0 || frequency_penalty !== 0) && history.counts.size > 0;

@@ -1,6 +1,7 @@
 import type { HostTensor } from "../core/array.ts";
 import { f32 } from "../core/array.ts";
 import { UsageError } from "../core/errors.ts";
+import type { StepLogits } from "./bound-step.ts";
 import type { Decoder, DecoderStep } from "./decoder.ts";
 import type { KvCache } from "./kv-cache.ts";
 
@@ -11,14 +12,28 @@ export interface Prompt {
   readonly images?: { readonly tokens: HostTensor<"f32">; readonly rows: readonly number[] };
 }
 
+/** What a model says of the next token of a text. */
+export interface NextLogits {
+  /** [V] */
+  readonly logits: Float32Array;
+  /** log Σ exp(logits), in f32. */
+  readonly logSum: number;
+}
+
+/** What a step says of the text in one of its rows. */
+export function nextLogits({ data, shape, logSums }: StepLogits, row: number): NextLogits {
+  const V = shape[1]!;
+  return { logits: data.subarray(row * V, (row + 1) * V), logSum: logSums[row]! };
+}
+
 /** A text as a decoder reads and writes it: a prompt, then token after token. */
 export interface Sequence {
   /** Positions that can still be added. */
   readonly room: number;
-  /** Adds a prompt; the logits after its last token, [V]. Throws a UsageError for an empty one. */
-  prefill(prompt: Prompt, options?: SequenceOptions): Promise<Float32Array>;
-  /** Adds a token; the logits after it, [V]. */
-  next(id: number, options?: SequenceOptions): Promise<Float32Array>;
+  /** Adds a prompt; the logits after its last token. Throws a UsageError for an empty one. */
+  prefill(prompt: Prompt, options?: SequenceOptions): Promise<NextLogits>;
+  /** Adds a token; the logits after it. */
+  next(id: number, options?: SequenceOptions): Promise<NextLogits>;
 }
 
 export interface SequenceOptions {
@@ -36,11 +51,11 @@ export function sequenceOf(decoder: Decoder, cache: KvCache, chunk = decoder.chu
       for (;;) {
         options.signal?.throwIfAborted();
         const logits = await decoder.run(cache, parts.next(chunk), options);
-        if (parts.isDone) return logits.data;
+        if (parts.isDone) return nextLogits(logits, 0);
       }
     },
     async next(id, options = {}) {
-      return (await decoder.run(cache, { ids: [[id]] }, options)).data;
+      return nextLogits(await decoder.run(cache, { ids: [[id]] }, options), 0);
     },
   };
 }

@@ -5,6 +5,7 @@ import { input } from "../../src/graph/tensor.ts";
 import { CacheRows } from "../../src/infer/cache-rows.ts";
 import { Decoder } from "../../src/infer/decoder.ts";
 import { generate, searchBeams } from "../../src/infer/generate.ts";
+import { logSumExp } from "../../src/infer/logits.ts";
 import { createSampler } from "../../src/infer/sampling.ts";
 import { SamplingOptions } from "../../src/infer/sampling-options.ts";
 import { sequenceOf } from "../../src/infer/sequence.ts";
@@ -104,7 +105,8 @@ describe.each(Object.entries(MODELS))("%s", (_, [architecture, config]) => {
     await withDecoder(async (decoder) => {
       for (const chunk of [IDS.length, 5, 1]) {
         using cache = decoder.cache(1, IDS.length + 3);
-        const logits = await sequenceOf(decoder, cache, chunk).prefill({ ids: IDS });
+        const { logits, logSum } = await sequenceOf(decoder, cache, chunk).prefill({ ids: IDS });
+        expect(logSum).toBeCloseTo(logSumExp(logits), 5);
         expect(cache.length).toBe(IDS.length);
         expectClose(f32([1, logits.length], logits), await whole(IDS), { relative: 1e-5, where: `${chunk}` });
       }
@@ -117,7 +119,7 @@ describe.each(Object.entries(MODELS))("%s", (_, [architecture, config]) => {
       for (const end of [5, 8, 9, IDS.length, 7, 4]) {
         const ids = IDS.slice(0, end);
         const { row, length } = (await rows.borrow(ids))!;
-        const logits = await sequenceOf(decoder, rows.cache, 3).prefill({ ids: ids.slice(length) });
+        const { logits } = await sequenceOf(decoder, rows.cache, 3).prefill({ ids: ids.slice(length) });
         expectClose(f32([1, logits.length], logits), await whole(ids), { relative: 1e-5, where: `${end}` });
         rows.giveBack(row, ids);
       }
@@ -130,8 +132,8 @@ describe.each(Object.entries(MODELS))("%s", (_, [architecture, config]) => {
       using cache = decoder.cache(1, 32);
       await sequenceOf(decoder, cache).prefill({ ids: IDS.slice(0, 7) });
       cache.truncate(3);
-      const again = await sequenceOf(decoder, cache).prefill({ ids: IDS.slice(3, 6) });
-      expectClose(f32([1, again.length], again), await whole(IDS.slice(0, 6)), { relative: 1e-5 });
+      const { logits } = await sequenceOf(decoder, cache).prefill({ ids: IDS.slice(3, 6) });
+      expectClose(f32([1, logits.length], logits), await whole(IDS.slice(0, 6)), { relative: 1e-5 });
     });
   });
 
@@ -224,6 +226,24 @@ describe("generating", () => {
     expect(await tokens({ capacity: 6 })).toEqual(all.slice(0, 3));
   });
 
+  test("the next token is under way while the reader has one, and over when the reader has left", async () => {
+    const runtime = await ready;
+    using weights = await runtime.weights(host);
+    await using decoder = await Decoder.create(runtime, language, weights);
+    using cache = decoder.cache(1, 40);
+    const settings = {
+      sampler: createSampler(SamplingOptions.parse({ temperature: 0 })),
+      history: new TokenHistory(),
+      maxNewTokens: 9,
+      stopIds: new Set<number>(),
+    };
+    let read = 0;
+    for await (const _ of generate(sequenceOf(decoder, cache), { ids: IDS.slice(0, 4) }, settings))
+      if (++read === 2) break;
+    // The prompt's four, the first token and the second, whose successor nobody wants.
+    expect(cache.length).toBe(6);
+  });
+
   test("stops when it is told to", async () => {
     await expect(tokens({ signal: AbortSignal.abort(new Error("enough")) })).rejects.toThrow("enough");
   });
@@ -246,14 +266,14 @@ describe("generating", () => {
       const history = new TokenHistory();
       let total = 0;
       const sequence = sequenceOf(decoder, cache);
-      let logits = await sequence.prefill({ ids: IDS.slice(0, 4) });
+      let { logits } = await sequence.prefill({ ids: IDS.slice(0, 4) });
       for (const id of text) {
         const bias = { [id]: 100 };
         const sampler = createSampler(SamplingOptions.parse({ temperature: 0, logit_bias: bias }));
         const chosen = sampler.next(logits, history);
         expect(chosen.id).toBe(id);
         total += chosen.logprob;
-        logits = await sequence.next(id);
+        ({ logits } = await sequence.next(id));
       }
       return total;
     };

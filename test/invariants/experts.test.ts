@@ -64,7 +64,7 @@ async function logitsOf(
   using weights = await runtime.weights(sources);
   await using decoder = await Decoder.create(runtime, language, weights);
   using cache = decoder.cache(1, 16);
-  const logits = await sequenceOf(decoder, cache).prefill({ ids: IDS.slice(0, -1) });
+  const { logits } = await sequenceOf(decoder, cache).prefill({ ids: IDS.slice(0, -1) });
   const prompt: HostTensor<"f32"> = { dtype: "f32", shape: [1, logits.length], data: logits };
   return { prompt, step: await decoder.run(cache, { ids: [IDS.slice(-1)] }) };
 }
