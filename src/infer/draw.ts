@@ -6,6 +6,10 @@ import type { SamplingOptions } from "./sampling-options.ts";
 const BINS_PER_NAT = 16;
 const DEPTH = 40;
 const BINS = DEPTH * BINS_PER_NAT + 1;
+/** Tokens that weigh less than this share of the best are looked at only where the others do not decide. */
+const LIKELY = 1e-4;
+/** More likely tokens than this are too many to sort. */
+const MOST_LIKELY = 1024;
 /** Lower temperatures are this one, which already tells neighbouring numbers apart. */
 const LOWEST = 1e-30;
 
@@ -19,7 +23,8 @@ interface Cut {
 
 /**
  * Draws from softmax(scores / temperature) under top_k, top_p and min_p. Each of the three keeps a prefix of the tokens
- * ordered by score, so nothing has to be sorted but the histogram's bin in which a prefix ends.
+ * ordered by score. It nearly always ends among the few likely ones, which are sorted; otherwise nothing has to be but the
+ * bin of a histogram in which a prefix ends.
  */
 export class Drawer {
   readonly #counts = new Uint32Array(BINS);
@@ -37,42 +42,104 @@ export class Drawer {
     const best = argmax(scores);
     if (best < 0) return -1;
     const max = scores[best]!;
-    this.#weigh(scores, max);
+    const { top_k, top_p, min_p } = this.options;
+    const isCut = (top_k > 0 && top_k < scores.length) || top_p < 1 || min_p > 0;
+    let mass = this.#weigh(scores, max);
     const weights = this.#weights;
-    const { score, id: lastId } = this.#cut(scores, max);
-    let mass = 0;
-    for (let id = 0; id < scores.length; id++) {
-      const x = scores[id]!;
-      if (x > score || (x === score && id <= lastId)) mass += weights[id]!;
-      else weights[id] = 0;
-    }
+    const kept = isCut ? this.#likely(scores, max, mass) : undefined;
+    if (kept) return this.#pick(kept, weights);
+    if (isCut) mass = this.#keepPrefix(scores, max);
     let left = uniform53(this.rng) * mass;
-    for (let id = 0; id < scores.length; id++) {
+    for (let id = 0; id < weights.length; id++) {
       left -= weights[id]!;
       if (left < 0) return id;
     }
     return best; // rounding alone leads here
   }
 
-  /** Fills weights and histogram. */
-  #weigh(scores: Float32Array, max: number): void {
-    const V = scores.length;
-    if (this.#weights.length !== V) {
-      this.#weights = new Float64Array(V);
-      this.#bins = new Uint16Array(V);
+  /** Fills the weights; their sum. */
+  #weigh(scores: Float32Array, max: number): number {
+    if (this.#weights.length !== scores.length) this.#weights = new Float64Array(scores.length);
+    const weights = this.#weights;
+    const inverse = this.#inverse;
+    let mass = 0;
+    for (let id = 0; id < weights.length; id++) {
+      const weight = decay((max - scores[id]!) * inverse);
+      weights[id] = weight;
+      mass += weight;
     }
+    return mass;
+  }
+
+  get #inverse(): number {
+    return 1 / Math.max(this.options.temperature, LOWEST);
+  }
+
+  /** The tokens that all filters keep, where the likely ones decide that. */
+  #likely(scores: Float32Array, max: number, total: number): readonly number[] | undefined {
+    const { temperature, top_k, top_p, min_p } = this.options;
+    const weights = this.#weights;
+    const likely: number[] = [];
+    for (let id = 0; id < weights.length; id++)
+      if (weights[id]! >= LIKELY && likely.push(id) > MOST_LIKELY) return undefined;
+    likely.sort((a, b) => scores[b]! - scores[a]! || a - b);
+    const isTopK = top_k > 0 && top_k < scores.length;
+    if (isTopK && top_k > likely.length) return undefined;
+    let end = isTopK ? top_k : Number.POSITIVE_INFINITY;
+    if (top_p < 1) {
+      const among = isTopK ? likely.slice(0, top_k) : likely;
+      const wanted = top_p * (isTopK ? among.reduce((sum, id) => sum + weights[id]!, 0) : total);
+      let [mass, count] = [weights[among[0]!]!, 1];
+      while (mass < wanted && count < among.length) mass += weights[among[count++]!]!;
+      if (mass < wanted && !isTopK) return undefined;
+      end = count;
+    }
+    if (min_p > 0) {
+      const least = max + temperature * Math.log(min_p);
+      const under = likely.findIndex((id) => scores[id]! < least);
+      if (under >= 0) end = Math.min(end, under);
+    }
+    return end <= likely.length ? likely.slice(0, end) : undefined;
+  }
+
+  /** One of the tokens by its weight. */
+  #pick(ids: readonly number[], weights: Float64Array): number {
+    const mass = ids.reduce((sum, id) => sum + weights[id]!, 0);
+    let left = uniform53(this.rng) * mass;
+    for (const id of ids) {
+      left -= weights[id]!;
+      if (left < 0) return id;
+    }
+    return ids[0]!; // rounding alone leads here
+  }
+
+  /** Takes the weight from tokens that a filter leaves out; the sum of the others. */
+  #keepPrefix(scores: Float32Array, max: number): number {
+    this.#count(scores, max);
+    const { score, id: lastId } = this.#cut(scores, max);
+    const weights = this.#weights;
+    let mass = 0;
+    for (let id = 0; id < scores.length; id++) {
+      const x = scores[id]!;
+      if (x > score || (x === score && id <= lastId)) mass += weights[id]!;
+      else weights[id] = 0;
+    }
+    return mass;
+  }
+
+  /** Fills the histogram of the weights. */
+  #count(scores: Float32Array, max: number): void {
+    if (this.#bins.length !== scores.length) this.#bins = new Uint16Array(scores.length);
     const [weights, bins, counts, masses] = [this.#weights, this.#bins, this.#counts, this.#masses];
     counts.fill(0);
     masses.fill(0);
-    const inverse = 1 / Math.max(this.options.temperature, LOWEST);
-    for (let id = 0; id < V; id++) {
+    const inverse = this.#inverse;
+    for (let id = 0; id < scores.length; id++) {
       const depth = (max - scores[id]!) * inverse;
-      const weight = decay(depth);
       const bin = depth < DEPTH ? (depth * BINS_PER_NAT) | 0 : BINS - 1;
-      weights[id] = weight;
       bins[id] = bin;
       counts[bin]! += 1;
-      masses[bin]! += weight;
+      masses[bin]! += weights[id]!;
     }
   }
 

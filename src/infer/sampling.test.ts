@@ -178,6 +178,19 @@ describe("Drawer", () => {
     expect(sweep({ min_p: 1 }, flat, 100).size).toBe(10);
   });
 
+  test("too many likely tokens to sort make no difference", () => {
+    const flat = new Float32Array(3000);
+    flat[2999] = 0.5;
+    for (const options of [{ top_k: 1500 }, { top_p: 0.5 }, { min_p: 0.9 }]) {
+      const drawn = [...sweep(options, flat, 3200).keys()];
+      expect(drawn).toContain(2999);
+      const others = drawn.filter((id) => id !== 2999);
+      const kept = "top_k" in options ? 1499 : "top_p" in options ? 1499 : 0;
+      expect(others).toHaveLength(kept);
+      expect(Math.max(-1, ...others)).toBe(kept - 1);
+    }
+  });
+
   test("a temperature near 0 is greedy, not NaN", () => {
     const scores = Float32Array.from([1, 3, 2.999]);
     expect(sweep({ temperature: 5e-324 }, scores, 9).get(1)).toBe(9);
