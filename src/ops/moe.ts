@@ -40,7 +40,11 @@ export const nonZero: Op<[x: Tensor], { size: Dim }> = defineOp({
     return { dtype: "i64", shape: [size] };
   },
   vjp: { notDifferentiable: "its output is an index" },
-  lower: (g, [x]) => g.node("Squeeze", [g.node("NonZero", [x!]), g.constant(i64([1], [0]))]),
+  lower(g, [x], _, node) {
+    // An axis that is known only when the graph runs, 0 · T: so the runtime does not know the rank of what follows.
+    const axis = g.node("Mul", [g.shape([node.inputs[0]!.shape[0]!]), g.constant(i64([1], [0]))]);
+    return g.node("Squeeze", [g.node("NonZero", [x!]), axis]);
+  },
   cases(rng) {
     const T = 2 + rng.int(6);
     const data = Float32Array.from({ length: T }, (_, i) => (i === 1 || rng.int(2) === 0 ? 1 + i : 0));
