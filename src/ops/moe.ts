@@ -4,6 +4,7 @@ import { type Dim, normalizeAxis } from "../core/shape.ts";
 import { defineOp, type Op } from "../graph/op.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import * as draw from "./draw.ts";
+import { mul } from "./elementwise.ts";
 import { gather, scatterAdd } from "./gather.ts";
 
 /** The k largest values along an axis, largest first, and their indices i64; on ties the lower index comes first. */
@@ -30,25 +31,73 @@ export const topK: Op<[x: Tensor], { k: number; axis: number }> = defineOp({
 });
 
 /**
- * Indices, ascending, of the elements of x [T] that are not zero: i64 [size]. How many there are is known only when
- * the graph runs, so the caller names the size; the name must not be used for anything else.
+ * Where the elements of x [A, B] are that are not zero, row by row: their rows and their columns, i64 [size] each. How many
+ * there are is known only when the graph runs, so the caller names the size; the name must not be used for anything else.
  */
 export const nonZero: Op<[x: Tensor], { size: Dim }> = defineOp({
   name: "non_zero",
   infer([x], { size }) {
-    if (x.rank !== 1) throw new ShapeError(`non_zero: a vector is expected, found ${x}`);
-    return { dtype: "i64", shape: [size] };
+    if (x.rank !== 2) throw new ShapeError(`non_zero: a matrix is expected, found ${x}`);
+    const index = { dtype: "i64", shape: [size] } as const;
+    return [index, index];
   },
-  vjp: { notDifferentiable: "its output is an index" },
+  vjp: { notDifferentiable: "its outputs are indices" },
   lower(g, [x], _, node) {
-    // An axis that is known only when the graph runs, 0 · T: so the runtime does not know the rank of what follows.
-    const axis = g.node("Mul", [g.shape([node.inputs[0]!.shape[0]!]), g.constant(i64([1], [0]))]);
-    return g.node("Squeeze", [g.node("NonZero", [x!]), axis]);
+    const halves = g.nodes(2, "Split", [g.node("NonZero", [x!])], { axis: 0, num_outputs: 2 });
+    // An axis that is known only when the graph runs, 0 · B, so that ONNX Runtime does not know the rank of what follows:
+    // its planner compares each value of known rank with all memory that is free, of which sizes like this never fit.
+    const axis = g.node("Mul", [g.shape([node.inputs[0]!.shape[1]!]), g.constant(i64([1], [0]))]);
+    return halves.map((half) => g.node("Squeeze", [half, axis]));
   },
   cases(rng) {
-    const T = 2 + rng.int(6);
-    const data = Float32Array.from({ length: T }, (_, i) => (i === 1 || rng.int(2) === 0 ? 1 + i : 0));
-    return [{ x: [hostTensor("f32", [T], data)], attrs: { size: data.filter((v) => v !== 0).length } }];
+    const [A, B] = [1 + rng.int(4), 1 + rng.int(4)];
+    const data = Float32Array.from({ length: A * B }, (_, i) => (i === 0 || rng.int(2) === 0 ? 1 + i : 0));
+    return [{ x: [hostTensor("f32", [A, B], data)], attrs: { size: data.filter((v) => v !== 0).length } }];
+  },
+});
+
+/** Cuts rows [n, D] into parts of so many: counts i64 [E], which add up to n; outputs [sizes[e], D]. */
+export const splitRows: Op<[rows: Tensor, counts: Tensor], { sizes: readonly Dim[] }> = defineOp({
+  name: "split_rows",
+  infer([rows, counts], { sizes }) {
+    if (rows.rank !== 2 || counts.dtype !== "i64" || `${counts.shape}` !== `${sizes.length}`)
+      throw new ShapeError(
+        `split_rows: rows [n, D] and counts i64 [${sizes.length}] are expected, found ${rows} and ${counts}`,
+      );
+    return sizes.map((n) => ({ dtype: rows.dtype, shape: [n, rows.shape[1]!] }));
+  },
+  vjp: ({ dys, x: [rows, counts], ys }) => [
+    joinRows(counts!, ...dys.map((dy, e) => dy ?? mul(ys[e]!, 0)), { size: rows!.shape[0]! }),
+    undefined,
+  ],
+  lower: (g, x, { sizes }) => g.nodes(sizes.length, "Split", x, { axis: 0 }),
+  cases(rng) {
+    const sizes = Array.from({ length: 1 + rng.int(3) }, () => draw.size(rng));
+    const n = sizes.reduce((a, b) => a + b);
+    return [{ x: [[n, draw.size(rng)], i64([sizes.length], sizes)], attrs: { sizes } }];
+  },
+});
+
+/** What {@link splitRows} cut, together again: counts i64 [E] and E parts [.., D] -> [size, D]. */
+export const joinRows: Op<readonly Tensor[], { size: Dim }> = defineOp({
+  name: "join_rows",
+  infer([counts, first, ...others], { size }) {
+    const fits = first?.rank === 2 && others.every((t) => t.rank === 2 && t.shape[1] === first.shape[1]);
+    if (!fits || counts?.dtype !== "i64" || `${counts.shape}` !== `${1 + others.length}`)
+      throw new ShapeError(
+        `join_rows: counts i64 and as many parts [.., D] are expected, found ${[counts, first, ...others]}`,
+      );
+    return { dtype: first.dtype, shape: [size, first.shape[1]!] };
+  },
+  vjp: ({ dy, x: [counts, ...parts] }) => [
+    undefined,
+    ...splitRows.outputs(dy, counts!, { sizes: parts.map((part) => part.shape[0]!) }),
+  ],
+  lower: (g, [, ...parts]) => g.node("Concat", parts, { axis: 0 }),
+  cases(rng) {
+    const [width, sizes] = [draw.size(rng), Array.from({ length: 1 + rng.int(3) }, () => draw.size(rng))];
+    const size = sizes.reduce((a, b) => a + b);
+    return [{ x: [i64([sizes.length], sizes), ...sizes.map((n) => [n, width])], attrs: { size } }];
   },
 });
 
