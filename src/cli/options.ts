@@ -79,6 +79,13 @@ export const precisionOption = (): Option =>
     "how weights are kept; w8: 8 bits; w4: 4, but 8 in the vision tower and a language model's head; w8a8: activations in 8 bits too, for processors with VNNI or AMX (default: as in the file)",
   ).choices(PRECISIONS);
 
+/** Of a chat model's vision tower alone. */
+export const visionPrecisionOption = (): Option =>
+  new Option(
+    "--vision-precision <name>",
+    "how the weights of a chat model's vision tower are kept; w8a8 reads pictures two to three times as fast as w4 and w8, with VNNI or AMX (default: as the other weights)",
+  ).choices(PRECISIONS);
+
 export const threadsOption = (): Option =>
   new Option("--threads <n>", "threads of one computation (default: one per core)").argParser(
     integer(1, 1024),

@@ -33,7 +33,7 @@ import { Decoder } from "./decoder.ts";
 import { endOfText } from "./end-of-text.node.ts";
 import { GenerativeModel, type GenerativeParts } from "./generative-model.ts";
 import { positionBytes } from "./kv-cache.ts";
-import { placeChatModel } from "./open-chat-model.node.ts";
+import { type ChatPrecisions, placeChatModel } from "./open-chat-model.node.ts";
 import { PictureEncoder } from "./picture-tokens.ts";
 import { placeWeights } from "./place-weights.ts";
 import { weightsId } from "./weights-id.node.ts";
@@ -45,6 +45,11 @@ export interface LoadChatOptions {
   readonly device?: Device;
   /** How weights are kept and multiplied; default as in the file. */
   readonly precision?: Precision;
+  /**
+   * Of the vision tower and its projector alone; default `precision`. "w8a8" reads pictures two to three times as fast as
+   * "w4" and "w8" do, on processors that multiply int8.
+   */
+  readonly visionPrecision?: Precision;
   /** Most tokens of a conversation with its answer; default 8192, or less where the model has less. */
   readonly context?: number;
   /**
@@ -76,7 +81,15 @@ interface Found {
  * ConfigError or UsageError with everything that does not fit.
  */
 export async function loadChatModel(path: string, options: LoadChatOptions = {}): Promise<ChatModel> {
-  const { context = CONTEXT, batch = BATCH, threads, device = "cpu", precision, mmproj } = options;
+  const {
+    context = CONTEXT,
+    batch = BATCH,
+    threads,
+    device = "cpu",
+    precision,
+    visionPrecision,
+    mmproj,
+  } = options;
   for (const [name, value, least] of [
     ["context", context, 2],
     ["batch", batch, 1],
@@ -88,9 +101,12 @@ export async function loadChatModel(path: string, options: LoadChatOptions = {})
     throw new UsageError(
       `${path}: an mmproj belongs to a .gguf file; a folder holds its vision tower itself`,
     );
-  const found = isGguf ? await findGguf(path, mmproj, precision) : await findFolder(path, precision);
+  const precisions = { precision, visionPrecision };
+  const found = isGguf ? await findGguf(path, mmproj, precisions) : await findFolder(path, precisions);
   const { root, language, chat, tokenizer, checkpoint, prompting } = found;
-  const id = await weightsId(path, found.weights, checkpoint, precision ? { precision } : {});
+  if (visionPrecision !== undefined && chat === undefined)
+    throw new UsageError(`${path}: it has no vision tower; leave the vision precision out`);
+  const id = await weightsId(path, found.weights, checkpoint, precisions);
   const weights = joinProjections(root, found.weights, (source) => checkpoint.read(source));
   const stack = new AsyncDisposables();
   try {
@@ -144,7 +160,8 @@ const tilingOf = ({ cfg, imageSize }: InternVLChat) => ({
   pad2square: cfg.pad2square,
 });
 
-async function findFolder(path: string, precision: Precision | undefined): Promise<Found> {
+async function findFolder(path: string, precisions: ChatPrecisions): Promise<Found> {
+  const { precision } = precisions;
   const folder = (await stat(path)).isDirectory() ? path : dirname(path);
   const files = await openCheckpoint(path);
   const { config, checkpoint } = files;
@@ -159,7 +176,7 @@ async function findFolder(path: string, precision: Precision | undefined): Promi
     const prompting = { ...native(tokenizer, await folderTemplate(folder), folder), stopIds };
     return { root: language, language, chat: undefined, checkpoint, weights, tokenizer, prompting };
   }
-  const opened = await placeChatModel(path, files, { precision });
+  const opened = await placeChatModel(path, files, precisions);
   const { model: chat, weights } = opened;
   const prompting =
     opened.config.format === "hf"
@@ -179,8 +196,9 @@ async function findFolder(path: string, precision: Precision | undefined): Promi
 async function findGguf(
   path: string,
   mmproj: string | undefined,
-  precision: Precision | undefined,
+  precisions: ChatPrecisions,
 ): Promise<Found> {
+  const { precision } = precisions;
   const file = await openGguf(path);
   const tokenizer = ggufTokenizer(Object.fromEntries(file.metadata), path);
   const prompting = {
@@ -201,7 +219,7 @@ async function findGguf(
     { ...cfg, dynamic_image_size: true, use_thumbnail: true },
     language,
   );
-  const weights = await placeWeights(chat, checkpoint, { precision });
+  const weights = await placeWeights(chat, checkpoint, precisions);
   return { root: chat, language, chat, checkpoint, weights, tokenizer, prompting };
 }
 

@@ -9,6 +9,13 @@ import { type OpenedCheckpoint, openCheckpoint } from "../weights/open-checkpoin
 import { placeWeights } from "./place-weights.ts";
 import { resizePositions } from "./resize-positions.ts";
 
+/** How the weights of a chat model are kept; default: as in the file. */
+export interface ChatPrecisions {
+  readonly precision?: Precision | undefined;
+  /** Of the vision tower and its projector; default: `precision`. */
+  readonly visionPrecision?: Precision | undefined;
+}
+
 /** An InternVL-Chat checkpoint with its weights placed. */
 export interface OpenedChatModel {
   readonly model: InternVLChat;
@@ -23,10 +30,7 @@ export interface OpenedChatModel {
  * Opens InternVL-Chat 1.1 to 3.5 in either published format. Throws CheckpointError or ConfigError with everything that
  * does not fit.
  */
-export async function openChatModel(
-  path: string,
-  options: { readonly precision?: Precision | undefined } = {},
-): Promise<OpenedChatModel> {
+export async function openChatModel(path: string, options: ChatPrecisions = {}): Promise<OpenedChatModel> {
   return placeChatModel(path, await openCheckpoint(path), options);
 }
 
@@ -34,7 +38,7 @@ export async function openChatModel(
 export async function placeChatModel(
   path: string,
   opened: OpenedCheckpoint,
-  options: { readonly precision?: Precision | undefined } = {},
+  options: ChatPrecisions = {},
 ): Promise<OpenedChatModel> {
   if (opened.config === undefined)
     throw new CheckpointError(`${path}: no config.json beside the weights; put the model's into the folder`);

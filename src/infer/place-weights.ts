@@ -1,7 +1,8 @@
 import type { HostTensor } from "../core/array.ts";
+import { UsageError } from "../core/errors.ts";
 import type { Precision, QuantizedPrecision } from "../core/precisions.ts";
 import { keepBlocks } from "../models/keep-blocks.ts";
-import { applyPrecision, restoreTree } from "../models/precision.ts";
+import { applyPrecision, applyPrecisions, restoreTree } from "../models/precision.ts";
 import { unstackExperts } from "../models/unstack-experts.ts";
 import { type Module, parameters } from "../nn/module.ts";
 import type { TensorSource } from "../runtime/runtime.ts";
@@ -27,11 +28,17 @@ export async function placeWeights(
   options: {
     readonly keys?: KeyMap | undefined;
     readonly precision?: Precision | undefined;
+    /** Of the vision tower and its projector; default: `precision`. */
+    readonly visionPrecision?: Precision | undefined;
     readonly stored?: QuantizedPrecision | undefined;
     readonly resize?: LoadOptions["resize"];
   } = {},
 ): Promise<Map<string, TensorSource>> {
-  const { keys, precision, stored, resize } = options;
+  const { keys, precision, visionPrecision, stored, resize } = options;
+  if (stored !== undefined && visionPrecision !== undefined && visionPrecision !== stored)
+    throw new UsageError(
+      `${checkpoint.name}: its weights are stored as ${stored} and its vision tower cannot become ${visionPrecision}; leave the vision precision out`,
+    );
   if (stored !== undefined) restoreTree(root, stored, precision, checkpoint.name);
   const shapes = new Map([...parameters(root)].map(([key, { shape }]) => [key, { shape }]));
   const head = [...shapes.keys()].find((key) => HEAD.test(key));
@@ -53,7 +60,10 @@ export async function placeWeights(
   const read = (source: TensorSource): Promise<HostTensor> => checkpoint.read(source);
   const isAsStored = precision === undefined && stored === undefined;
   const placed = isAsStored ? keepBlocks(root, withOwnExperts(root, loaded, read)) : loaded;
-  return applyPrecision(root, placed, precision === stored ? undefined : precision, read);
+  const others = precision === stored ? undefined : precision;
+  return visionPrecision === undefined || visionPrecision === stored
+    ? applyPrecision(root, placed, others, read)
+    : applyPrecisions(root, placed, { vision: visionPrecision, others }, read);
 }
 
 /** Stacks that a file holds as each expert's own weight (GGUF) are used so, and stay quantised. */

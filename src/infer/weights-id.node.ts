@@ -16,7 +16,11 @@ export async function weightsId(
   path: string,
   weights: ReadonlyMap<string, TensorSource>,
   checkpoint: Checkpoint,
-  options: { readonly precision?: Precision; readonly imageSize?: number } = {},
+  options: {
+    readonly precision?: Precision | undefined;
+    readonly visionPrecision?: Precision | undefined;
+    readonly imageSize?: number;
+  } = {},
 ): Promise<string> {
   const hash = createHash("sha256");
   for (const [key, source] of weights) {
@@ -27,7 +31,8 @@ export async function weightsId(
       hash.update(new Uint8Array(tensor.data.buffer, tensor.data.byteOffset, tensor.data.byteLength));
     }
   }
-  hash.update(JSON.stringify([options.precision, options.imageSize]));
+  const { precision, visionPrecision: vision, imageSize } = options;
+  hash.update(JSON.stringify([precision, imageSize, ...(vision ? [vision] : [])]));
   const name = modelNameOf(resolve(path));
-  return formatId({ name, precision: options.precision, fingerprint: hash.digest("hex").slice(0, 12) });
+  return formatId({ name, precision, fingerprint: hash.digest("hex").slice(0, 12) });
 }

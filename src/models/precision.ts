@@ -1,7 +1,7 @@
 import { type HostTensor, toF32 } from "../core/array.ts";
 import { ConfigError, UsageError } from "../core/errors.ts";
 import { isQuantizedPrecision, type Precision, type QuantizedPrecision } from "../core/precisions.ts";
-import { unstackTree } from "../nn/expert-stacks.ts";
+import { StackedExperts, unstackTree } from "../nn/expert-stacks.ts";
 import { Linear } from "../nn/layers.ts";
 import { type Module, modules, parameters } from "../nn/module.ts";
 import { Int8Linear, type QuantizationSpec, QuantizedLinear, replaceLinears } from "../nn/quantized.ts";
@@ -15,6 +15,9 @@ import { unstackExperts } from "./unstack-experts.ts";
 
 const EIGHT: QuantizationSpec = { bits: 8, blockSize: 128 };
 const FOUR: QuantizationSpec = { bits: 4, blockSize: 32 };
+
+/** A chat model's vision tower and the projector behind it. */
+const VISION = /^(vision_model|mlp1)\./;
 
 /** Layers of which 4 bits cost more than they save: the vision tower, a chat model's projector, a language model's head. */
 const STAYS_EIGHT = /^(vision_model|mlp1)\.|^(language_model\.)?(lm_head|output)$/;
@@ -36,13 +39,14 @@ const isQuantized = (path: string): boolean => !/^clip_projector|\.mlp\.(gate|ro
 /**
  * Changes a model's tree to a precision and gives the weights that belong to it. Without a precision the parameters
  * take the dtypes of the file. Reads nothing: what changes is lazy, and is read from `weights` and made when it is
- * loaded. Throws a ConfigError when a weight is missing.
+ * loaded. Only what `isMeant` accepts by its path. Throws a ConfigError when a weight is missing.
  */
 export function applyPrecision(
   model: Module,
   weights: ReadonlyMap<string, TensorSource>,
   precision: Precision | undefined,
   read: (source: TensorSource) => Promise<HostTensor>,
+  isMeant: (path: string) => boolean = () => true,
 ): Map<string, TensorSource> {
   const missing = [...parameters(model).keys()].filter((key) => !weights.has(key));
   if (missing.length > 0)
@@ -50,16 +54,29 @@ export function applyPrecision(
       `applyPrecision: the weights have no ${firstOf(missing.map((key) => `"${key}"`))}; load them for this model`,
     );
   const isQuantizing = isQuantizedPrecision(precision);
-  const out = isQuantizing ? unstackExperts(model, weights, read) : new Map(weights);
-  if (isQuantizing) quantize(model, out, precision, read);
+  const stacks = [...modules(model)].some(([path, m]) => m instanceof StackedExperts && isMeant(path));
+  const out = isQuantizing && stacks ? unstackExperts(model, weights, read) : new Map(weights);
+  if (isQuantizing) quantize(model, out, precision, read, isMeant);
   for (const [key, param] of parameters(model)) {
     const source = out.get(key)!;
-    const isFloat = ["f32", "f16", "bf16"].includes(source.dtype);
+    const isFloat = ["f32", "f16", "bf16"].includes(source.dtype) && isMeant(key);
     if (isFloat && (precision === "f32" || precision === "f16" || precision === "bf16"))
       out.set(key, castSource(source, precision, read));
     param.dtype = out.get(key)!.dtype;
   }
   return out;
+}
+
+/** As {@link applyPrecision}, with a precision of their own for the vision tower and its projector. */
+export function applyPrecisions(
+  model: Module,
+  weights: ReadonlyMap<string, TensorSource>,
+  { vision, others }: { readonly vision: Precision; readonly others: Precision | undefined },
+  read: (source: TensorSource) => Promise<HostTensor>,
+): Map<string, TensorSource> {
+  const isVision = (path: string) => VISION.test(path);
+  const half = applyPrecision(model, weights, others, read, (path) => !isVision(path));
+  return applyPrecision(model, half, vision, read, isVision);
 }
 
 /**
@@ -82,11 +99,19 @@ export function restoreTree(
 /** Gives a model the tree that a quantised precision makes. */
 export function quantizeTree(model: Module, precision: QuantizedPrecision): void {
   unstackTree(model);
+  quantizeLinears(model, precision, () => true);
+}
+
+function quantizeLinears(
+  model: Module,
+  precision: QuantizedPrecision,
+  isMeant: (path: string) => boolean,
+): void {
   const make = (linear: Linear, path: string) =>
     precision === "w8a8"
       ? new Int8Linear(linear)
       : new QuantizedLinear(linear, quantizationOf(path, precision));
-  replaceLinears(model, make, isQuantized);
+  replaceLinears(model, make, (path) => isQuantized(path) && isMeant(path));
 }
 
 const PARTS = ["codes", "scales"] as const;
@@ -109,9 +134,12 @@ function quantize(
   weights: Map<string, TensorSource>,
   precision: QuantizedPrecision,
   read: (source: TensorSource) => Promise<HostTensor>,
+  isMeant: (path: string) => boolean,
 ): void {
-  const linears = [...modules(model)].filter(([path, m]) => m instanceof Linear && isQuantized(path));
-  quantizeTree(model, precision);
+  const linears = [...modules(model)].filter(
+    ([path, m]) => m instanceof Linear && isQuantized(path) && isMeant(path),
+  );
+  quantizeLinears(model, precision, isMeant);
   const tree = parameters(model);
   for (const [path] of linears) {
     const key = `${path}.weight`;

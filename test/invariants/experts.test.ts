@@ -1,8 +1,11 @@
 import { join } from "node:path";
+import { fromBinary } from "@bufbuild/protobuf";
+import { ModelProtoSchema } from "onnx-buf";
 import { afterAll, describe, expect, test } from "vitest";
 import { bytesOf, castFloat, f32, type HostTensor, toF32 } from "../../src/core/array.ts";
 import { Rng } from "../../src/core/rng.ts";
 import { Decoder } from "../../src/infer/decoder.ts";
+import { decoderGraph } from "../../src/infer/decoder-graph.ts";
 import { placeWeights } from "../../src/infer/place-weights.ts";
 import { sequenceOf } from "../../src/infer/sequence.ts";
 import { chatMemory } from "../../src/models/chat-memory.ts";
@@ -110,6 +113,23 @@ describe.each(Object.entries(MODELS))("%s", (name, [architecture, config, matric
       }
     },
   );
+
+  test("a layer looks for its tokens once, along an axis that only the run tells", () => {
+    // What is known of their rank costs the runtime's planner hours where there are thousands of experts.
+    const language = create();
+    parameters(language);
+    const { graph } = fromBinary(ModelProtoSchema, decoderGraph(language));
+    const constants = new Set(graph!.initializer.map((t) => t.name));
+    const made = new Map(graph!.node.flatMap((node) => node.output.map((value) => [value, node] as const)));
+    const found = graph!.node.filter((node) => node.opType === "NonZero");
+    expect(found).toHaveLength(SIZES.num_hidden_layers);
+    const squeezed = graph!.node.filter(
+      ({ opType, input }) =>
+        opType === "Squeeze" && made.get(made.get(input[0]!)?.input[0] ?? "")?.opType === "NonZero",
+    );
+    expect(squeezed).toHaveLength(2 * SIZES.num_hidden_layers);
+    for (const { input } of squeezed) expect(constants.has(input[1]!)).toBe(false);
+  });
 
   test("saved in 8 bits and loaded, it is what it was", async () => {
     await using folder = await temporaryFolder();

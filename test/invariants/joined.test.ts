@@ -1,9 +1,12 @@
+import { fromBinary } from "@bufbuild/protobuf";
+import { ModelProtoSchema } from "onnx-buf";
 import { afterAll, describe, expect, test } from "vitest";
 import { castFloat, type HostTensor, toF32 } from "../../src/core/array.ts";
 import type { Precision } from "../../src/core/precisions.ts";
 import { Rng } from "../../src/core/rng.ts";
 import { input, type Tensor, topological } from "../../src/graph/tensor.ts";
 import { Decoder } from "../../src/infer/decoder.ts";
+import { decoderGraph } from "../../src/infer/decoder-graph.ts";
 import { sequenceOf } from "../../src/infer/sequence.ts";
 import { InternVLC } from "../../src/models/internvl_c.ts";
 import { joinProjections } from "../../src/models/join-projections.ts";
@@ -54,6 +57,9 @@ const MODELS: Readonly<Record<string, readonly [string, Record<string, unknown>,
   ],
 };
 
+/** Families whose queries, keys and values go from the joined product to attention as they are. */
+const PACKED = ["LlamaForCausalLM", "Qwen2ForCausalLM", "GptOssForCausalLM"];
+
 const IDS = [3, 60, 17, 17, 5, 0, 44, 9];
 
 async function logitsOf(
@@ -95,6 +101,12 @@ describe.each(Object.entries(MODELS))("%s", (_, [architecture, config, productsO
     expect([...joined.keys()].sort()).toEqual([...parameters(model).keys()].sort());
     expect(joined.size).toBeLessThan(separate.size);
     expectClose(await logitsOf(model, joined), expected, { relative });
+    const { graph } = fromBinary(ModelProtoSchema, decoderGraph(model));
+    const cut = graph!.node.filter(
+      ({ opType, input }) => opType === "GroupQueryAttention" && input[1] === "",
+    ).length;
+    const isPacked = PACKED.includes(architecture) && ["w4", "w8", "w8a8"].includes(precision);
+    expect(cut).toBe(isPacked ? SIZES.num_hidden_layers : 0);
     const x = model.embed(input("ids", "i64", [1, 8]));
     const y = model.logits(model.decode(x, wholeSequence(model.shape.rope, 8, 8)));
     // Scores and weighted sums of attention are in one kernel where there is no sink, and two products where there is.

@@ -15,6 +15,7 @@ import { checkBounds, type VideoChoice } from "./video-choice.ts";
 /** What `internvl chat` was told, as the command line is read. */
 export interface ChatCommandOptions extends JsonOption, OfflineOption {
   readonly precision?: Precision;
+  readonly visionPrecision?: Precision;
   readonly threads?: number;
   readonly device?: Device;
   readonly context?: number;

@@ -15,6 +15,7 @@ import {
   offlineOption,
   precisionOption,
   threadsOption,
+  visionPrecisionOption,
 } from "../options.ts";
 import { chatHistory } from "../paths.ts";
 import { style, visible } from "../terminal.ts";
@@ -26,6 +27,7 @@ export function addChat(program: Command, context: Context): void {
     .argument("<model>", "OWNER/NAME of a chat model on the hub, its folder, a .gguf file, or nano-chat")
     .argument("[files and question...]", "pictures and videos, and one question in quotes")
     .addOption(precisionOption())
+    .addOption(visionPrecisionOption())
     .addOption(threadsOption())
     .addOption(deviceOption())
     .addOption(
@@ -152,7 +154,7 @@ async function openAll(
 async function load(context: Context, name: string, options: ChatCommandOptions): Promise<ChatModel> {
   const { whileWaiting } = await import("../progress.ts");
   const { locateModel } = await import("../locate-model.ts");
-  const { threads, device, precision, context: length } = options;
+  const { threads, device, precision, visionPrecision, context: length } = options;
   const path = await locateModel(context, name, options);
   const mmproj = options.mmproj && (await locateModel(context, options.mmproj, options));
   const loading = context.services.loadChatModel(path, {
@@ -161,6 +163,7 @@ async function load(context: Context, name: string, options: ChatCommandOptions)
     ...(threads !== undefined && { threads }),
     ...(device !== undefined && { device }),
     ...(precision !== undefined && { precision }),
+    ...(visionPrecision !== undefined && { visionPrecision }),
     ...(length !== undefined && { context: length }),
     ...(mmproj !== undefined && { mmproj }),
   });

@@ -27,6 +27,7 @@ import {
   openModel,
   precisionOption,
   threadsOption,
+  visionPrecisionOption,
 } from "../options.ts";
 import { defaultIndex, GALLERY, galleryIndex } from "../paths.ts";
 import type { Progress } from "../progress.ts";
@@ -41,6 +42,7 @@ interface ServeOptions extends ModelOptions, Partial<IndexOptions>, JsonOption {
   readonly allowRemoteFolders?: true;
   readonly chat?: readonly string[];
   readonly chatPrecision?: Precision;
+  readonly visionPrecision?: Precision;
   readonly device?: Device;
   readonly context?: number;
   readonly batch: number;
@@ -72,6 +74,7 @@ export function addServe(program: Command, context: Context): void {
         "how the chat models' weights are kept (default: as in the files)",
       ).choices(PRECISIONS),
     )
+    .addOption(visionPrecisionOption())
     .addOption(
       new Option(
         "--context <n>",
@@ -185,7 +188,7 @@ async function locateModels(context: Context, options: ServeOptions): Promise<Se
 /** The chat models by the names of their folders or files, which is what requests call them. */
 async function openChatModels(
   cli: Context,
-  { chat: paths = [], chatPrecision, context, batch, threads, device }: ServeOptions,
+  { chat: paths = [], chatPrecision, visionPrecision, context, batch, threads, device }: ServeOptions,
   bar: Progress,
 ): Promise<Map<string, ChatModel>> {
   const names = paths.map((path) => modelNameOf(resolve(path)));
@@ -205,6 +208,7 @@ async function openChatModels(
           ...(threads && { threads }),
           ...(device && { device }),
           ...(chatPrecision && { precision: chatPrecision }),
+          ...(visionPrecision && { visionPrecision }),
           ...(context && { context }),
         }),
       );
