@@ -206,7 +206,7 @@ export class Batch implements AsyncDisposable {
   /** A piece more of a prompt. */
   async #extend(prefill: Prefill): Promise<void> {
     const { parts, row, options } = prefill;
-    const { chunk } = this.decoder;
+    const chunk = this.decoder.chunkFor(this.capacity);
     const isAlone = this.#steps.length === 0 && this.#owing.size === 0 && this.#prefills.length === 0;
     const fitting = Math.max(LEAST_CHUNK, Math.floor(this.#tokensPerMs * CHUNK_MS));
     try {

@@ -7,8 +7,12 @@ import { FEW_ROWS } from "./check-attention.ts";
 import { decoderGraph, reorderGraph } from "./decoder-graph.ts";
 import { KvCache, noTokens } from "./kv-cache.ts";
 
-/** Tokens of a prompt that are computed in one run: bounds memory and the time until an abort. */
+/** Most tokens of a prompt that are computed in one run: bounds memory and the time until an abort. */
 const PREFILL_CHUNK = 128;
+/** Below so many a run costs more than it brings. */
+const LEAST_CHUNK = 16;
+/** The kernel has a score for each head, new token and position of the cache's capacity. */
+const SCORE_BYTES = 128 * 2 ** 20;
 
 /** New positions of every row of a cache. */
 export interface DecoderStep {
@@ -30,8 +34,7 @@ export class Decoder implements AsyncDisposable {
     readonly runtime: Runtime,
     readonly language: CausalLanguageModel,
     readonly session: Session,
-    /** Tokens of a prompt that are best computed in one run. */
-    readonly chunk: number,
+    readonly largestChunk: number,
   ) {
     this.shape = language.shape;
     this.#noTokens = runtime.value(noTokens(language.shape));
@@ -50,6 +53,12 @@ export class Decoder implements AsyncDisposable {
     const { manyRows = true, ...rest } = options;
     const session = await runtime.session(decoderGraph(language), { weights, ...rest });
     return new Decoder(runtime, language, session, manyRows ? PREFILL_CHUNK : FEW_ROWS);
+  }
+
+  /** Tokens of a prompt that are best computed in one run over a cache of so many positions. */
+  chunkFor(capacity: number): number {
+    const fitting = Math.floor(SCORE_BYTES / (4 * this.shape.num_attention_heads * capacity));
+    return Math.min(this.largestChunk, Math.max(LEAST_CHUNK, fitting));
   }
 
   /** An empty cache for so many sequences of at most `capacity` positions. */

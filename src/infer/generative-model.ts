@@ -301,7 +301,12 @@ export class GenerativeModel implements ChatModel {
       });
       const text = tokenizer.decoder({ skipSpecial: (token) => !KEPT_TOKENS.has(token) });
       const stops = new StopStrings([...stop, ...this.#stopTexts]);
-      let finishReason: FinishReason = "length";
+      const ending = (finishReason: FinishReason): ChatChunk => {
+        const rest = finishReason === "stop" ? stops.end() : stops.push(text.end()).text + stops.end();
+        const [last, end] = [splitter.push(rest), splitter.end()];
+        const thinking = last.thinking + end.thinking;
+        return { index, text: last.answer + end.answer, thinking, tokens: [], finishReason };
+      };
       for await (const token of tokens) {
         made.push(token.id);
         constrained?.advance(token.id);
@@ -311,19 +316,12 @@ export class GenerativeModel implements ChatModel {
         const cached = made.length === 1 ? { cachedTokens: known } : {};
         yield { index, text: answer, thinking, tokens: [this.#detail(token)], ...cached };
         if (isEnd || settled.stop !== undefined) {
-          finishReason = "stop";
-          break;
+          // Told before the next token is over, which is under way after a stop text.
+          yield ending("stop");
+          return;
         }
       }
-      const rest = finishReason === "stop" ? stops.end() : stops.push(text.end()).text + stops.end();
-      const [last, end] = [splitter.push(rest), splitter.end()];
-      yield {
-        index,
-        text: last.answer + end.answer,
-        thinking: last.thinking + end.thinking,
-        tokens: [],
-        finishReason,
-      };
+      yield ending("length");
     } finally {
       sequence.leave([...keys, ...made]);
     }

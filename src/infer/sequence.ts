@@ -41,7 +41,11 @@ export interface SequenceOptions {
 }
 
 /** The sequence of a cache with one row, which must not be used otherwise meanwhile. */
-export function sequenceOf(decoder: Decoder, cache: KvCache, chunk = decoder.chunk): Sequence {
+export function sequenceOf(
+  decoder: Decoder,
+  cache: KvCache,
+  chunk = decoder.chunkFor(cache.capacity),
+): Sequence {
   return {
     get room() {
       return cache.capacity - cache.length;

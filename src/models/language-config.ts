@@ -72,7 +72,14 @@ export function shapeOf(
     max_position_embeddings: cfg.max_position_embeddings,
     ...(cfg.rope_scaling && { scaling: cfg.rope_scaling }),
   };
-  return { vocab_size, hidden_size, num_hidden_layers, num_key_value_heads, rope };
+  return {
+    vocab_size,
+    hidden_size,
+    num_hidden_layers,
+    num_attention_heads: heads,
+    num_key_value_heads,
+    rope,
+  };
 }
 
 /** The heads of its self-attention. */

@@ -195,6 +195,7 @@ export interface LanguageModelShape {
   readonly vocab_size: number;
   readonly hidden_size: number;
   readonly num_hidden_layers: number;
+  readonly num_attention_heads: number;
   readonly num_key_value_heads: number;
   readonly rope: RopeConfig;
 }

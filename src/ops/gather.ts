@@ -1,6 +1,6 @@
-import { f32 } from "../core/array.ts";
+import { f32, i64 } from "../core/array.ts";
 import { ShapeError } from "../core/errors.ts";
-import { dimProduct, normalizeAxis, type Shape, sameShape, showShape } from "../core/shape.ts";
+import { type Dim, dimProduct, normalizeAxis, type Shape, sameShape, showShape } from "../core/shape.ts";
 import { defineOp, type Op } from "../graph/op.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import * as draw from "./draw.ts";
@@ -19,6 +19,8 @@ export const gather: Op<[table: Tensor, ids: Tensor]> = defineOp({
   },
   vjp({ dy, x: [table, ids] }) {
     const row = table.shape.slice(1);
+    // How many rows there are may be known only when the graph runs.
+    if (ids.rank === 1 && table.rank === 2) return [scatterRows(dy, ids, { T: table.shape[0]! }), undefined];
     const flat = reshape(ids, [dimProduct(ids.shape), ...row.map(() => 1)]);
     const updates = reshape(dy, [flat.shape[0]!, ...row]);
     return [scatterAdd(expand(flat, updates.shape), updates, { axis: 0, shape: table.shape }), undefined];
@@ -29,6 +31,30 @@ export const gather: Op<[table: Tensor, ids: Tensor]> = defineOp({
     return [
       { x: [[rows, ...draw.shape(rng, 0, 2)], draw.indices(rng, draw.shape(rng, 0, 2), rows)], attrs: {} },
     ];
+  },
+});
+
+/** Rows put back where they were gathered from: rows [n, D] and index i64 [n] -> [T, D]; what has one index adds up. */
+export const scatterRows: Op<[rows: Tensor, index: Tensor], { T: Dim }> = defineOp({
+  name: "scatter_rows",
+  infer([rows, index], { T }) {
+    if (rows.rank !== 2 || index.rank !== 1 || index.dtype !== "i64" || rows.shape[0] !== index.shape[0])
+      throw new ShapeError(
+        `scatter_rows: rows [n, D] and index i64 [n] are expected, found ${rows} and ${index}`,
+      );
+    return { dtype: rows.dtype, shape: [T, rows.shape[1]!] };
+  },
+  vjp: ({ dy, x: [, index] }) => [gather(dy, index), undefined],
+  lower(g, [rows, index], { T }, node) {
+    const zero = g.node("Expand", [g.constant(f32([], [0])), g.shape([T, node.inputs[0]!.shape[1]!])]);
+    // The number of rows is read from them: it need not be a size that the graph's inputs tell.
+    const column = g.node("Unsqueeze", [index!, g.constant(i64([1], [1]))]);
+    const full = g.node("Expand", [column, g.node("Shape", [rows!])]);
+    return g.node("ScatterElements", [zero, full, rows!], { axis: 0, reduction: "add" });
+  },
+  cases(rng) {
+    const [n, T] = [draw.size(rng), 1 + rng.int(4)];
+    return [{ x: [[n, draw.size(rng)], draw.indices(rng, [n], T)], attrs: { T } }];
   },
 });
 

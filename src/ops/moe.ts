@@ -1,11 +1,11 @@
-import { f32, hostTensor, i64 } from "../core/array.ts";
+import { hostTensor, i64 } from "../core/array.ts";
 import { ShapeError } from "../core/errors.ts";
 import { type Dim, normalizeAxis } from "../core/shape.ts";
 import { defineOp, type Op } from "../graph/op.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import * as draw from "./draw.ts";
 import { mul } from "./elementwise.ts";
-import { gather, scatterAdd } from "./gather.ts";
+import { scatterAdd } from "./gather.ts";
 
 /** The k largest values along an axis, largest first, and their indices i64; on ties the lower index comes first. */
 export const topK: Op<[x: Tensor], { k: number; axis: number }> = defineOp({
@@ -98,29 +98,5 @@ export const joinRows: Op<readonly Tensor[], { size: Dim }> = defineOp({
     const [width, sizes] = [draw.size(rng), Array.from({ length: 1 + rng.int(3) }, () => draw.size(rng))];
     const size = sizes.reduce((a, b) => a + b);
     return [{ x: [i64([sizes.length], sizes), ...sizes.map((n) => [n, width])], attrs: { size } }];
-  },
-});
-
-/** Rows put back where they were gathered from: rows [n, D] and index i64 [n] -> [T, D]; what has one index adds up. */
-export const scatterRows: Op<[rows: Tensor, index: Tensor], { T: Dim }> = defineOp({
-  name: "scatter_rows",
-  infer([rows, index], { T }) {
-    if (rows.rank !== 2 || index.rank !== 1 || index.dtype !== "i64" || rows.shape[0] !== index.shape[0])
-      throw new ShapeError(
-        `scatter_rows: rows [n, D] and index i64 [n] are expected, found ${rows} and ${index}`,
-      );
-    return { dtype: rows.dtype, shape: [T, rows.shape[1]!] };
-  },
-  vjp: ({ dy, x: [, index] }) => [gather(dy, index), undefined],
-  lower(g, [rows, index], { T }, node) {
-    const zero = g.node("Expand", [g.constant(f32([], [0])), g.shape([T, node.inputs[0]!.shape[1]!])]);
-    // The number of rows is read from them: it need not be a size that the graph's inputs tell.
-    const column = g.node("Unsqueeze", [index!, g.constant(i64([1], [1]))]);
-    const full = g.node("Expand", [column, g.node("Shape", [rows!])]);
-    return g.node("ScatterElements", [zero, full, rows!], { axis: 0, reduction: "add" });
-  },
-  cases(rng) {
-    const [n, T] = [draw.size(rng), 1 + rng.int(4)];
-    return [{ x: [[n, draw.size(rng)], draw.indices(rng, [n], T)], attrs: { T } }];
   },
 });

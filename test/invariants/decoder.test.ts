@@ -226,6 +226,15 @@ describe("generating", () => {
     expect(await tokens({ capacity: 6 })).toEqual(all.slice(0, 3));
   });
 
+  test("pieces of a prompt are shorter where their scores would take much memory", async () => {
+    const runtime = await ready;
+    using weights = await runtime.weights(host);
+    await using decoder = await Decoder.create(runtime, language, weights);
+    const pieces = [1000, 2 ** 17, 2 ** 24].map((capacity) => decoder.chunkFor(capacity));
+    const heads = language.shape.num_attention_heads;
+    expect(pieces).toEqual([128, Math.min(128, Math.floor(256 / heads)), 16]);
+  });
+
   test("the next token is under way while the reader has one, and over when the reader has left", async () => {
     const runtime = await ready;
     using weights = await runtime.weights(host);

@@ -2,8 +2,10 @@ import { join } from "node:path";
 import { fromBinary } from "@bufbuild/protobuf";
 import { ModelProtoSchema } from "onnx-buf";
 import { afterAll, describe, expect, test } from "vitest";
-import { bytesOf, castFloat, f32, type HostTensor, toF32 } from "../../src/core/array.ts";
+import { grad } from "../../src/autodiff/index.ts";
+import { bytesOf, castFloat, f32, type HostTensor, i64, toF32 } from "../../src/core/array.ts";
 import { Rng } from "../../src/core/rng.ts";
+import { constant, paramTensor } from "../../src/graph/tensor.ts";
 import { Decoder } from "../../src/infer/decoder.ts";
 import { decoderGraph } from "../../src/infer/decoder-graph.ts";
 import { placeWeights } from "../../src/infer/place-weights.ts";
@@ -11,8 +13,9 @@ import { sequenceOf } from "../../src/infer/sequence.ts";
 import { chatMemory } from "../../src/models/chat-memory.ts";
 import { languageModel } from "../../src/models/language_models.ts";
 import { stackExperts, unstackExperts } from "../../src/models/unstack-experts.ts";
-import type { CausalLanguageModel } from "../../src/nn/decoder.ts";
+import { type CausalLanguageModel, wholeSequence } from "../../src/nn/decoder.ts";
 import { parameters } from "../../src/nn/module.ts";
+import { mean, mul } from "../../src/ops/index.ts";
 import { createRuntime } from "../../src/runtime/ort.node.ts";
 import type { TensorSource } from "../../src/runtime/runtime.ts";
 import { readTensor } from "../../src/weights/file-range.node.ts";
@@ -21,7 +24,7 @@ import { GGML_TYPES, ggmlBytes } from "../../src/weights/ggml-types.ts";
 import { openSafetensors } from "../../src/weights/safetensors.node.ts";
 import { writeSafetensors } from "../../src/weights/write-safetensors.node.ts";
 import { expectClose } from "../close.ts";
-import { randomWeights } from "../evaluate.ts";
+import { evaluate, randomWeights } from "../evaluate.ts";
 import { multipliesInt8 } from "../int8.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { worstCosine } from "./tiny-model.ts";
@@ -129,6 +132,48 @@ describe.each(Object.entries(MODELS))("%s", (name, [architecture, config, matric
     );
     expect(squeezed).toHaveLength(2 * SIZES.num_hidden_layers);
     for (const { input } of squeezed) expect(constants.has(input[1]!)).toBe(false);
+  });
+
+  test("its gradients are the slopes of its loss, routers and experts too", async () => {
+    const language = create();
+    const params = parameters(language);
+    const y = language.logits(
+      language.decode(
+        language.embed(constant(i64([1, IDS.length], IDS))),
+        wholeSequence(language.shape.rope, IDS.length, IDS.length),
+      ),
+    );
+    const loss = mean(mul(y, y));
+    const keys = [...params.keys()].filter((key) => /embed|layers\.0\..*(gate|router|experts)/.test(key));
+    const slopes = grad(
+      loss,
+      keys.map((key) => paramTensor(params.get(key)!)),
+    );
+    const runtime = await ready;
+    const found = await evaluate(runtime, Object.fromEntries(slopes.map((g, i) => [`g${i}`, g])), {
+      weights: host,
+    });
+    const along = new Rng("direction");
+    for (const [i, key] of keys.entries()) {
+      const own = host.get(key) as HostTensor<"f32">;
+      const direction = Float32Array.from(own.data, () => along.normal());
+      const lossAt = async (step: number) => {
+        const moved = f32(
+          own.shape,
+          own.data.map((v, j) => v + step * direction[j]!),
+        );
+        const { value } = await evaluate(
+          runtime,
+          { value: loss },
+          { weights: new Map(host).set(key, moved) },
+        );
+        return value!.data[0] as number;
+      };
+      const slope = (found[`g${i}`]!.data as Float32Array).reduce((sum, g, j) => sum + g * direction[j]!, 0);
+      const STEP = 1e-3;
+      const measured = ((await lossAt(STEP)) - (await lossAt(-STEP))) / (2 * STEP);
+      expect(Math.abs(slope - measured), key).toBeLessThan(0.02 * Math.abs(measured) + 2e-3);
+    }
   });
 
   test("saved in 8 bits and loaded, it is what it was", async () => {

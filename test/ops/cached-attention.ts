@@ -6,10 +6,23 @@ interface Attrs {
   readonly scale: number;
   readonly window?: number;
   readonly isRotated?: boolean;
+  readonly isPacked?: boolean;
 }
 
+/** Columns [from, to) of rows [B, L, ..]. */
+const columns = (t: Nd, from: number, to: number): Nd =>
+  build([t.shape[0]!, t.shape[1]!, to - from], ([b, l, c]) => at(t, [b!, l!, from + c!]));
+
 /** Attention over a cache, position by position and from its definition; y only. */
-export function cachedAttention(x: readonly Nd[], { heads, groups, scale, window, isRotated }: Attrs): Nd {
+export function cachedAttention(x: readonly Nd[], attrs: Attrs): Nd {
+  const { heads, groups, scale, window, isRotated, isPacked } = attrs;
+  if (isPacked) {
+    const [qkv, ...rest] = x as [Nd, Nd, ...Nd[]];
+    const d = rest[0].shape[3]!;
+    const ends = [0, heads * d, (heads + groups) * d, (heads + 2 * groups) * d];
+    const parts = [0, 1, 2].map((i) => columns(qkv, ends[i]!, ends[i + 1]!));
+    return cachedAttention([...parts, ...rest], { ...attrs, isPacked: false });
+  }
   const [q, k, v, keys, values, last, , cos, sin, sinks] = x as [Nd, Nd, Nd, Nd, Nd, Nd, Nd, Nd, Nd, Nd?];
   const [B, L] = q.shape as [number, number];
   const d = keys.shape[3]!;

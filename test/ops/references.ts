@@ -229,7 +229,14 @@ export const REFERENCES: Readonly<Record<string, Reference>> = {
   },
   non_zero: ([x], { size }) => {
     const found = [...x!.data.keys()].filter((i) => x!.data[i] !== 0);
-    return build([size], ([i]) => found[i!]!);
+    return build([size], ([i]) => Math.floor(found[i!]! / x!.shape[1]!));
+  },
+  split_rows: ([rows], { sizes }) => build([sizes[0], rows!.shape[1]!], (i) => at(rows!, i)),
+  join_rows: ([, ...parts], { size }) => {
+    const lines = parts.flatMap((part) =>
+      Array.from({ length: part.shape[0]! }, (_, n) => (d: number) => at(part, [n, d])),
+    );
+    return build([size, parts[0]!.shape[1]!], ([n, d]) => lines[n!]!(d!));
   },
   scatter_rows: ([rows, index], { T }) =>
     build([T, rows!.shape[1]!], ([t, d]) =>
