@@ -83,7 +83,7 @@ export const precisionOption = (): Option =>
 export const visionPrecisionOption = (): Option =>
   new Option(
     "--vision-precision <name>",
-    "how the weights of a chat model's vision tower are kept; w8a8 reads pictures two to three times as fast as w4 and w8, with VNNI or AMX (default: as the other weights)",
+    "how the weights of a chat model's vision tower are kept; w8a8 reads pictures about twice as fast as w4 and w8, with VNNI or AMX (default: as the other weights)",
   ).choices(PRECISIONS);
 
 export const threadsOption = (): Option =>

@@ -46,8 +46,8 @@ export interface LoadChatOptions {
   /** How weights are kept and multiplied; default as in the file. */
   readonly precision?: Precision;
   /**
-   * Of the vision tower and its projector alone; default `precision`. "w8a8" reads pictures two to three times as fast as
-   * "w4" and "w8" do, on processors that multiply int8.
+   * Of the vision tower and its projector alone; default `precision`. "w8a8" reads pictures about twice as fast as "w4" and
+   * "w8" do, on processors that multiply int8.
    */
   readonly visionPrecision?: Precision;
   /** Most tokens of a conversation with its answer; default 8192, or less where the model has less. */
