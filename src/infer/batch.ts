@@ -3,7 +3,7 @@ import { rotaryStretch } from "../nn/rope.ts";
 import { Gate } from "../runtime/gate.ts";
 import type { StepLogits } from "./bound-step.ts";
 import { type BorrowedRow, type CacheRow, CacheRows, type PositionKey } from "./cache-rows.ts";
-import type { Decoder } from "./decoder.ts";
+import { type Decoder, LEAST_CHUNK } from "./decoder.ts";
 import type { KvCache } from "./kv-cache.ts";
 import {
   type NextLogits,
@@ -25,8 +25,6 @@ export interface BatchSequence extends Sequence {
 
 /** So long the prompts of others may keep a text waiting for its next token, as far as a run can be cut. */
 const CHUNK_MS = 100;
-/** Tokens of a prompt below which runs cost more than they bring. */
-const LEAST_CHUNK = 16;
 /** Before any prompt was computed: a guess. */
 const FIRST_TOKENS_PER_MS = 0.3;
 /** How much the latest run counts in the mean. */

@@ -9,8 +9,8 @@ import { KvCache, noTokens } from "./kv-cache.ts";
 
 /** Most tokens of a prompt that are computed in one run: bounds memory and the time until an abort. */
 const PREFILL_CHUNK = 128;
-/** Below so many a run costs more than it brings. */
-const LEAST_CHUNK = 16;
+/** Tokens of a prompt below which a run costs more than it brings. */
+export const LEAST_CHUNK = 16;
 /** The kernel has a score for each head, new token and position of the cache's capacity. */
 const SCORE_BYTES = 128 * 2 ** 20;
 

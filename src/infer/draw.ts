@@ -42,8 +42,8 @@ export class Drawer {
     const best = argmax(scores);
     if (best < 0) return -1;
     const max = scores[best]!;
-    const { top_k, top_p, min_p } = this.options;
-    const isCut = (top_k > 0 && top_k < scores.length) || top_p < 1 || min_p > 0;
+    const { top_p, min_p } = this.options;
+    const isCut = this.#most(scores) < Infinity || top_p < 1 || min_p > 0;
     let mass = this.#weigh(scores, max);
     const weights = this.#weights;
     const kept = isCut ? this.#likely(scores, max, mass) : undefined;
@@ -75,19 +75,31 @@ export class Drawer {
     return 1 / Math.max(this.options.temperature, LOWEST);
   }
 
+  /** How many tokens top_k keeps; Infinity where that is all. */
+  #most(scores: Float32Array): number {
+    const { top_k } = this.options;
+    return top_k > 0 && top_k < scores.length ? top_k : Infinity;
+  }
+
+  /** The least score that min_p keeps. */
+  #least(max: number): number {
+    const { temperature, min_p } = this.options;
+    return min_p > 0 ? max + temperature * Math.log(min_p) : -Infinity;
+  }
+
   /** The tokens that all filters keep, where the likely ones decide that. */
   #likely(scores: Float32Array, max: number, total: number): readonly number[] | undefined {
-    const { temperature, top_k, top_p, min_p } = this.options;
+    const { top_p, min_p } = this.options;
     const weights = this.#weights;
     const likely: number[] = [];
     for (let id = 0; id < weights.length; id++)
       if (weights[id]! >= LIKELY && likely.push(id) > MOST_LIKELY) return undefined;
     likely.sort((a, b) => scores[b]! - scores[a]! || a - b);
-    const isTopK = top_k > 0 && top_k < scores.length;
-    if (isTopK && top_k > likely.length) return undefined;
-    let end = isTopK ? top_k : Number.POSITIVE_INFINITY;
+    let end = this.#most(scores);
+    const isTopK = end < Infinity;
+    if (isTopK && end > likely.length) return undefined;
     if (top_p < 1) {
-      const among = isTopK ? likely.slice(0, top_k) : likely;
+      const among = likely.slice(0, end);
       const wanted = top_p * (isTopK ? among.reduce((sum, id) => sum + weights[id]!, 0) : total);
       let [mass, count] = [weights[among[0]!]!, 1];
       while (mass < wanted && count < among.length) mass += weights[among[count++]!]!;
@@ -95,7 +107,7 @@ export class Drawer {
       end = count;
     }
     if (min_p > 0) {
-      const least = max + temperature * Math.log(min_p);
+      const least = this.#least(max);
       const under = likely.findIndex((id) => scores[id]! < least);
       if (under >= 0) end = Math.min(end, under);
     }
@@ -145,9 +157,10 @@ export class Drawer {
 
   /** The last token that all filters keep. */
   #cut(scores: Float32Array, max: number): Pick<Cut, "score" | "id"> {
-    const { temperature, top_k, top_p, min_p } = this.options;
+    const { top_p } = this.options;
+    const most = this.#most(scores);
     let cut: Cut = {
-      score: min_p > 0 ? max + temperature * Math.log(min_p) : -Infinity,
+      score: this.#least(max),
       id: scores.length,
       mass: this.#masses.reduce((a, b) => a + b, 0),
     };
@@ -156,7 +169,7 @@ export class Drawer {
       mass = other.mass;
       if (other.score > cut.score || (other.score === cut.score && other.id < cut.id)) cut = other;
     };
-    if (top_k > 0 && top_k < scores.length) tighten(this.#prefix(scores, (count) => count >= top_k));
+    if (most < Infinity) tighten(this.#prefix(scores, (count) => count >= most));
     if (top_p < 1) {
       const wanted = top_p * mass;
       tighten(this.#prefix(scores, (_, mass) => mass >= wanted));

@@ -33,9 +33,9 @@ import { Decoder } from "./decoder.ts";
 import { endOfText } from "./end-of-text.node.ts";
 import { GenerativeModel, type GenerativeParts } from "./generative-model.ts";
 import { positionBytes } from "./kv-cache.ts";
-import { type ChatPrecisions, placeChatModel } from "./open-chat-model.node.ts";
+import { placeChatModel } from "./open-chat-model.node.ts";
 import { PictureEncoder } from "./picture-tokens.ts";
-import { placeWeights } from "./place-weights.ts";
+import { placeWeights, type WeightPrecisions } from "./place-weights.ts";
 import { weightsId } from "./weights-id.node.ts";
 
 export interface LoadChatOptions {
@@ -160,7 +160,7 @@ const tilingOf = ({ cfg, imageSize }: InternVLChat) => ({
   pad2square: cfg.pad2square,
 });
 
-async function findFolder(path: string, precisions: ChatPrecisions): Promise<Found> {
+async function findFolder(path: string, precisions: WeightPrecisions): Promise<Found> {
   const { precision } = precisions;
   const folder = (await stat(path)).isDirectory() ? path : dirname(path);
   const files = await openCheckpoint(path);
@@ -196,7 +196,7 @@ async function findFolder(path: string, precisions: ChatPrecisions): Promise<Fou
 async function findGguf(
   path: string,
   mmproj: string | undefined,
-  precisions: ChatPrecisions,
+  precisions: WeightPrecisions,
 ): Promise<Found> {
   const { precision } = precisions;
   const file = await openGguf(path);

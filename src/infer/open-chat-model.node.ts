@@ -1,20 +1,12 @@
 import { CheckpointError } from "../core/errors.ts";
-import type { Precision } from "../core/precisions.ts";
 import { type ChatConfig, readChatConfig } from "../models/chat-config.ts";
 import { InternVLChat } from "../models/internvl_chat.ts";
 import type { TensorSource } from "../runtime/runtime.ts";
 import type { Checkpoint } from "../weights/checkpoint.ts";
 import { mergeLora } from "../weights/merge-lora.ts";
 import { type OpenedCheckpoint, openCheckpoint } from "../weights/open-checkpoint.node.ts";
-import { placeWeights } from "./place-weights.ts";
+import { placeWeights, type WeightPrecisions } from "./place-weights.ts";
 import { resizePositions } from "./resize-positions.ts";
-
-/** How the weights of a chat model are kept; default: as in the file. */
-export interface ChatPrecisions {
-  readonly precision?: Precision | undefined;
-  /** Of the vision tower and its projector; default: `precision`. */
-  readonly visionPrecision?: Precision | undefined;
-}
 
 /** An InternVL-Chat checkpoint with its weights placed. */
 export interface OpenedChatModel {
@@ -30,7 +22,7 @@ export interface OpenedChatModel {
  * Opens InternVL-Chat 1.1 to 3.5 in either published format. Throws CheckpointError or ConfigError with everything that
  * does not fit.
  */
-export async function openChatModel(path: string, options: ChatPrecisions = {}): Promise<OpenedChatModel> {
+export async function openChatModel(path: string, options: WeightPrecisions = {}): Promise<OpenedChatModel> {
   return placeChatModel(path, await openCheckpoint(path), options);
 }
 
@@ -38,7 +30,7 @@ export async function openChatModel(path: string, options: ChatPrecisions = {}):
 export async function placeChatModel(
   path: string,
   opened: OpenedCheckpoint,
-  options: ChatPrecisions = {},
+  options: WeightPrecisions = {},
 ): Promise<OpenedChatModel> {
   if (opened.config === undefined)
     throw new CheckpointError(`${path}: no config.json beside the weights; put the model's into the folder`);

@@ -16,6 +16,13 @@ import { type LoadOptions, loadCheckpoint } from "../weights/load-checkpoint.ts"
 const HEAD = /^(language_model\.)?(lm_head|output)\.weight$/;
 const TABLE = /^(language_model\.)?model\.(embed_tokens|tok_embeddings)\.weight$/;
 
+/** How weights are kept; default: as in the file. */
+export interface WeightPrecisions {
+  readonly precision?: Precision | undefined;
+  /** Of the vision tower and its projector; default: `precision`. */
+  readonly visionPrecision?: Precision | undefined;
+}
+
 /**
  * The weights of a model with a language model in it: byte ranges of the files, or made from them when loaded; a head that
  * the file lacks is the embedding table under its own name, since it may be stored in another precision. Without a
@@ -25,11 +32,8 @@ const TABLE = /^(language_model\.)?model\.(embed_tokens|tok_embeddings)\.weight$
 export async function placeWeights(
   root: Module,
   checkpoint: Checkpoint,
-  options: {
+  options: WeightPrecisions & {
     readonly keys?: KeyMap | undefined;
-    readonly precision?: Precision | undefined;
-    /** Of the vision tower and its projector; default: `precision`. */
-    readonly visionPrecision?: Precision | undefined;
     readonly stored?: QuantizedPrecision | undefined;
     readonly resize?: LoadOptions["resize"];
   } = {},

@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
 import { resolve } from "node:path";
 import type { HostTensor } from "../core/array.ts";
-import type { Precision } from "../core/precisions.ts";
 import type { TensorSource } from "../runtime/runtime.ts";
 import type { Checkpoint } from "../weights/checkpoint.ts";
 import { formatId } from "./embedder.ts";
 import { modelNameOf } from "./model-name.ts";
+import type { WeightPrecisions } from "./place-weights.ts";
 
 /**
  * A name for what a model gives: what its folder or file is called, the precision, and a hash of names, shapes and the
@@ -16,11 +16,7 @@ export async function weightsId(
   path: string,
   weights: ReadonlyMap<string, TensorSource>,
   checkpoint: Checkpoint,
-  options: {
-    readonly precision?: Precision | undefined;
-    readonly visionPrecision?: Precision | undefined;
-    readonly imageSize?: number;
-  } = {},
+  options: WeightPrecisions & { readonly imageSize?: number } = {},
 ): Promise<string> {
   const hash = createHash("sha256");
   for (const [key, source] of weights) {

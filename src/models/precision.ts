@@ -19,8 +19,8 @@ const FOUR: QuantizationSpec = { bits: 4, blockSize: 32 };
 /** A chat model's vision tower and the projector behind it. */
 const VISION = /^(vision_model|mlp1)\./;
 
-/** Layers of which 4 bits cost more than they save: the vision tower, a chat model's projector, a language model's head. */
-const STAYS_EIGHT = /^(vision_model|mlp1)\.|^(language_model\.)?(lm_head|output)$/;
+/** A language model's head. Of it and of the vision part 4 bits cost more than they save. */
+const HEAD = /^(language_model\.)?(lm_head|output)$/;
 
 /**
  * What "w8" and "w4" make of the linear layer at a path: 8 bits in blocks of 128. In "w4" the layers of the language
@@ -28,7 +28,7 @@ const STAYS_EIGHT = /^(vision_model|mlp1)\.|^(language_model\.)?(lm_head|output)
  * at 8: docs/LOG.md, 2026-11-28.
  */
 export const quantizationOf = (path: string, precision: "w8" | "w4"): QuantizationSpec =>
-  precision === "w8" || STAYS_EIGHT.test(path) ? EIGHT : FOUR;
+  precision === "w8" || VISION.test(path) || HEAD.test(path) ? EIGHT : FOUR;
 
 /**
  * The pooling heads see one row a picture and decide the embedding, routers choose experts by small differences: they are

@@ -198,7 +198,7 @@ const QUANTIZED = ["matmul_nbits", "matmul_int8"];
 /** Whether t is a product with quantised weights, or that and what is added to it. */
 function isQuantizedProduct(t: Tensor): boolean {
   const first = made(t, "add")?.inputs[0];
-  return QUANTIZED.includes(t.node?.op.def.name ?? "") || (first !== undefined && isQuantizedProduct(first));
+  return QUANTIZED.some((name) => made(t, name)) || (first !== undefined && isQuantizedProduct(first));
 }
 
 /**
