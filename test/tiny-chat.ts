@@ -52,14 +52,15 @@ export const TINY_CHAT_CONFIG = {
 
 /**
  * Writes an InternVL-Chat of random weights in the GitHub format: it speaks nonsense, always the same. `rows` are the
- * ids that the model has, `imageSize` the side of its tiles where it is not the tower's.
+ * ids that the model has, `imageSize` the side of its tiles where it is not the tower's, `language` what the language
+ * model has beside or instead of the usual.
  */
 export async function writeTinyChat(
   folder: string,
-  options: { readonly rows?: number; readonly imageSize?: number } = {},
+  options: { readonly rows?: number; readonly imageSize?: number; readonly language?: object } = {},
 ): Promise<void> {
-  const { rows = ROWS, imageSize = TINY_CHAT_CONFIG.force_image_size } = options;
-  const llm_config = { ...TINY_CHAT_CONFIG.llm_config, vocab_size: rows };
+  const { rows = ROWS, imageSize = TINY_CHAT_CONFIG.force_image_size, language: own } = options;
+  const llm_config = { ...TINY_CHAT_CONFIG.llm_config, ...own, vocab_size: rows };
   const config = { ...TINY_CHAT_CONFIG, llm_config };
   const { chat, language } = readChatConfig(config, "tiny chat");
   const model = new InternVLChat(chat, language.create());

@@ -1,4 +1,5 @@
 import type { HostTensor } from "../core/array.ts";
+import type { Device } from "../core/devices.ts";
 import type { DType } from "../core/dtype.ts";
 import type { Rng } from "../core/rng.ts";
 import type { Shape } from "../core/shape.ts";
@@ -30,6 +31,8 @@ export type AttributeValue = number | string | readonly number[] | { readonly fl
 
 /** Writes ONNX; implemented in onnx/. Numbers that are not integers become float attributes, `{ float }` forces one. */
 export interface Emitter {
+  /** Where the graph is to run. */
+  readonly device: Device;
   node(
     opType: string,
     inputs: readonly ValueName[],

@@ -1,3 +1,4 @@
+import type { Device } from "../core/devices.ts";
 import { input, type Tensor } from "../graph/tensor.ts";
 import { embedPrompt } from "../models/embed-prompt.ts";
 import { type CausalLanguageModel, overCache } from "../nn/decoder.ts";
@@ -29,7 +30,7 @@ export const cacheNames = (layer: number): readonly [keys: string, values: strin
  * pick i64 [B, 1], the position of each row whose logits are wanted; and the cache. Outputs: logits [B, V], log_sums [B, 1],
  * log Σ exp of each row's logits, and the cache, which is extended in place where output and input are bound to one value.
  */
-export function decoderGraph(language: CausalLanguageModel): Uint8Array {
+export function decoderGraph(language: CausalLanguageModel, device: Device = "cpu"): Uint8Array {
   const { num_hidden_layers, num_key_value_heads: G, hidden_size: D, rope } = language.shape;
   const d = rope.head_dim;
   const cache = Array.from({ length: num_hidden_layers }, (_, i) => {
@@ -59,7 +60,7 @@ export function decoderGraph(language: CausalLanguageModel): Uint8Array {
     outputs[`new.${k}`] = keys;
     outputs[`new.${v}`] = values;
   });
-  return emit(fuse(outputs)).bytes;
+  return emit(fuse(outputs), { device }).bytes;
 }
 
 /** [B, V] -> [B, 1]. ONNX's own operator takes seven times as long. */

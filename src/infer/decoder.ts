@@ -51,7 +51,7 @@ export class Decoder implements AsyncDisposable {
     } = {},
   ): Promise<Decoder> {
     const { manyRows = true, ...rest } = options;
-    const session = await runtime.session(decoderGraph(language), { weights, ...rest });
+    const session = await runtime.session(decoderGraph(language, runtime.device), { weights, ...rest });
     return new Decoder(runtime, language, session, manyRows ? PREFILL_CHUNK : FEW_ROWS);
   }
 

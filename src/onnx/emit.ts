@@ -1,6 +1,7 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { ModelProtoSchema, type NodeProto, NodeProtoSchema, type TensorProto } from "onnx-buf";
 import { type HostTensor, i64, rawBytes } from "../core/array.ts";
+import type { Device } from "../core/devices.ts";
 import { ShapeError } from "../core/errors.ts";
 import { type Dim, dimTerms, type Shape } from "../core/shape.ts";
 import type { AttributeValue, Emitter, ValueName } from "../graph/op.ts";
@@ -18,6 +19,8 @@ export const EXTERNAL_LOCATION = "weights";
 export interface EmitOptions {
   /** Parameters as weights that the session is given (inference) or as inputs of the graph (training state). */
   readonly params?: "weights" | "inputs";
+  /** Where the graph is to run, for ops that have another form on a GPU; default: the CPU. */
+  readonly device?: Device;
 }
 
 export interface EmittedModel {
@@ -37,7 +40,7 @@ export function emit(outputs: Readonly<Record<string, Tensor>>, options: EmitOpt
   const tensors = Object.values(outputs);
   const order = topological(tensors);
   const sources = leaves(tensors);
-  const writer = new Writer(order, tensors);
+  const writer = new Writer(order, tensors, options.device ?? "cpu");
   const inputs: Tensor[] = [];
   const params: Param[] = [];
   const external: TensorProto[] = [];
@@ -107,7 +110,11 @@ class Writer implements Emitter {
   readonly #dims = new Map<Dim, ValueName>();
   #scope = "";
 
-  constructor(order: readonly Node[], outputs: readonly Tensor[]) {
+  constructor(
+    order: readonly Node[],
+    outputs: readonly Tensor[],
+    readonly device: Device,
+  ) {
     this.#used = new Set([...order.flatMap((n) => n.inputs), ...outputs]);
   }
 

@@ -1,7 +1,7 @@
 import { hostTensor, i64 } from "../core/array.ts";
 import { ShapeError } from "../core/errors.ts";
 import { type Dim, normalizeAxis } from "../core/shape.ts";
-import { defineOp, type Op } from "../graph/op.ts";
+import { defineOp, type Emitter, type Op, type ValueName } from "../graph/op.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import * as draw from "./draw.ts";
 import { mul } from "./elementwise.ts";
@@ -56,6 +56,32 @@ export const nonZero: Op<[x: Tensor], { size: Dim }> = defineOp({
   },
 });
 
+/** The most parts that one node cuts or joins on a GPU: with the whole they are the eight buffers that every one binds. */
+const GPU_PARTS = 7;
+
+/** Parts of the rows, as many as there are counts; on a GPU in several steps, which take time. */
+function cut(g: Emitter, rows: ValueName, counts: ValueName, parts: number): ValueName[] {
+  if (g.device === "cpu" || parts <= GPU_PARTS) return g.nodes(parts, "Split", [rows, counts], { axis: 0 });
+  const lengths = Array.from({ length: Math.ceil(parts / GPU_PARTS) }, (_, i) =>
+    Math.min(GPU_PARTS, parts - i * GPU_PARTS),
+  );
+  const own = g.nodes(lengths.length, "Split", [counts, g.constant(i64([lengths.length], lengths))], {
+    axis: 0,
+  });
+  const sums = own.map((c) => g.node("ReduceSum", [c], { keepdims: 1 }));
+  const groups = cut(g, rows, g.node("Concat", sums, { axis: 0 }), lengths.length);
+  return lengths.flatMap((length, i) => cut(g, groups[i]!, own[i]!, length));
+}
+
+/** The parts one after the other, in several steps likewise. */
+function joined(g: Emitter, parts: readonly ValueName[]): ValueName {
+  if (g.device === "cpu" || parts.length <= GPU_PARTS) return g.node("Concat", parts, { axis: 0 });
+  const groups = Array.from({ length: Math.ceil(parts.length / GPU_PARTS) }, (_, i) =>
+    g.node("Concat", parts.slice(i * GPU_PARTS, (i + 1) * GPU_PARTS), { axis: 0 }),
+  );
+  return joined(g, groups);
+}
+
 /** Cuts rows [n, D] into parts of so many: counts i64 [E], which add up to n; outputs [sizes[e], D]. */
 export const splitRows: Op<[rows: Tensor, counts: Tensor], { sizes: readonly Dim[] }> = defineOp({
   name: "split_rows",
@@ -70,9 +96,9 @@ export const splitRows: Op<[rows: Tensor, counts: Tensor], { sizes: readonly Dim
     joinRows(counts!, ...dys.map((dy, e) => dy ?? mul(ys[e]!, 0)), { size: rows!.shape[0]! }),
     undefined,
   ],
-  lower: (g, x, { sizes }) => g.nodes(sizes.length, "Split", x, { axis: 0 }),
+  lower: (g, [rows, counts], { sizes }) => cut(g, rows!, counts!, sizes.length),
   cases(rng) {
-    const sizes = Array.from({ length: 1 + rng.int(3) }, () => draw.size(rng));
+    const sizes = Array.from({ length: 1 + rng.int(9) }, () => rng.int(3) && draw.size(rng));
     const n = sizes.reduce((a, b) => a + b);
     return [{ x: [[n, draw.size(rng)], i64([sizes.length], sizes)], attrs: { sizes } }];
   },
@@ -93,9 +119,10 @@ export const joinRows: Op<readonly Tensor[], { size: Dim }> = defineOp({
     undefined,
     ...splitRows.outputs(dy, counts!, { sizes: parts.map((part) => part.shape[0]!) }),
   ],
-  lower: (g, [, ...parts]) => g.node("Concat", parts, { axis: 0 }),
+  lower: (g, [, ...parts]) => joined(g, parts),
   cases(rng) {
-    const [width, sizes] = [draw.size(rng), Array.from({ length: 1 + rng.int(3) }, () => draw.size(rng))];
+    const width = draw.size(rng);
+    const sizes = Array.from({ length: 1 + rng.int(9) }, () => rng.int(3) && draw.size(rng));
     const size = sizes.reduce((a, b) => a + b);
     return [{ x: [i64([sizes.length], sizes), ...sizes.map((n) => [n, width])], attrs: { size } }];
   },
