@@ -5,6 +5,7 @@ import { Decoder } from "../src/infer/decoder.ts";
 import { placeWeights } from "../src/infer/place-weights.ts";
 import { readLanguageConfig } from "../src/models/chat-config.ts";
 import { joinProjections } from "../src/models/join-projections.ts";
+import { Quantizer } from "../src/models/quantizer.ts";
 import type { Fields } from "../src/models/unused-fields.ts";
 import { wholeSequence } from "../src/nn/decoder.ts";
 import { emit } from "../src/onnx/emit.ts";
@@ -98,7 +99,8 @@ async function scoresOf(
   const precision: Precision | undefined = kept === "stored" ? undefined : kept;
   const { checkpoint, config } = await ggufText(await openGguf(path));
   const language = readLanguageConfig(config as unknown as Fields, path).create({ tied: false });
-  const placed = await placeWeights(language, checkpoint, { precision });
+  await using quantizer = new Quantizer(runtime);
+  const placed = await placeWeights(language, checkpoint, { precision, quantizer });
   using weights = await runtime.weights(
     joinProjections(language, placed, (source) => checkpoint.read(source)),
   );

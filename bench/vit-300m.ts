@@ -4,10 +4,11 @@ import { Rng } from "../src/core/rng.ts";
 import { input } from "../src/graph/tensor.ts";
 import { InternVisionModel, VisionConfig } from "../src/models/intern_vit.ts";
 import { applyPrecision } from "../src/models/precision.ts";
+import { Quantizer } from "../src/models/quantizer.ts";
 import { parameters } from "../src/nn/module.ts";
 import { emit } from "../src/onnx/emit.ts";
 import { fuse } from "../src/onnx/fuse.ts";
-import type { Runtime } from "../src/runtime/runtime.ts";
+import type { Runtime, TensorSource } from "../src/runtime/runtime.ts";
 import { type BenchContext, type BenchResult, Peer, pair } from "./pair.ts";
 
 /** InternViT-300M-448px with random weights: one picture of 448², 1025 tokens. */
@@ -38,7 +39,9 @@ function randomWeights(model: InternVisionModel): Map<string, HostTensor> {
 
 async function tower(runtime: Runtime, precision: Precision) {
   const model = new InternVisionModel(CONFIG);
-  const weights = applyPrecision(model, randomWeights(model), precision, async (s) => s as HostTensor);
+  await using quantizer = new Quantizer(runtime);
+  const read = async (source: TensorSource) => source as HostTensor;
+  const weights = applyPrecision(model, randomWeights(model), precision, { read, quantizer });
   const set = await runtime.weights(weights);
   const features = model.forward(input("pixels", "f32", [1, 3, 448, 448]));
   const session = await runtime.session(emit(fuse({ features })).bytes, { weights: set });

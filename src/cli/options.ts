@@ -73,11 +73,14 @@ export async function openModel(context: Context, options: ModelOptions): Promis
 export const offlineOption = (): Option =>
   new Option("--offline", "use what is on this disk, and ask nothing of the hub");
 
-export const precisionOption = (): Option =>
+export const precisionOption = (usual = "as in the file"): Option =>
   new Option(
     "--precision <name>",
-    "how weights are kept; w8: 8 bits; w4: 4, but 8 in the vision tower and a language model's head; w8a8: activations in 8 bits too, for processors with VNNI or AMX (default: as in the file)",
+    `how weights are kept; w8: 8 bits; w4: 4, but 8 in the vision tower and a language model's head; w8a8: activations in 8 bits too, for processors with VNNI or AMX (default: ${usual})`,
   ).choices(PRECISIONS);
+
+/** What {@link precisionOption} says of chat models. */
+export const USUAL_CHAT_PRECISION = "w8 for a folder of large float weights, otherwise as in the file";
 
 /** Of a chat model's vision tower alone. */
 export const visionPrecisionOption = (): Option =>

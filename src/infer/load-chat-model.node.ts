@@ -8,6 +8,7 @@ import type { Precision } from "../core/precisions.ts";
 import { isChatConfig, readChatConfig, readLanguageConfig } from "../models/chat-config.ts";
 import { InternVLChat } from "../models/internvl_chat.ts";
 import { joinProjections } from "../models/join-projections.ts";
+import { Quantizer } from "../models/quantizer.ts";
 import type { Fields } from "../models/unused-fields.ts";
 import type { CausalLanguageModel } from "../nn/decoder.ts";
 import type { Module } from "../nn/module.ts";
@@ -35,7 +36,7 @@ import { GenerativeModel, type GenerativeParts } from "./generative-model.ts";
 import { positionBytes } from "./kv-cache.ts";
 import { placeChatModel } from "./open-chat-model.node.ts";
 import { PictureEncoder } from "./picture-tokens.ts";
-import { placeWeights, type WeightPrecisions } from "./place-weights.ts";
+import { type PlaceOptions, placeWeights, usualPrecision, type WeightPrecisions } from "./place-weights.ts";
 import { weightsId } from "./weights-id.node.ts";
 
 export interface LoadChatOptions {
@@ -43,7 +44,10 @@ export interface LoadChatOptions {
   readonly threads?: number;
   /** Default: the CPU. On a GPU one answer is made at a time. */
   readonly device?: Device;
-  /** How weights are kept and multiplied; default as in the file. */
+  /**
+   * How weights are kept and multiplied. Default: "w8" for a folder of a hundred million float weights or more, which answers
+   * twice as fast as "f32" in less than half of the memory; otherwise as in the file. "bf16" keeps a published file.
+   */
   readonly precision?: Precision;
   /**
    * Of the vision tower and its projector alone; default `precision`. "w8a8" reads pictures about twice as fast as "w4" and
@@ -71,6 +75,7 @@ interface Found {
   readonly chat: InternVLChat | undefined;
   readonly checkpoint: Checkpoint;
   readonly weights: ReadonlyMap<string, TensorSource>;
+  readonly precisions: WeightPrecisions;
   readonly tokenizer: Tokenizer;
   readonly prompting: Pick<GenerativeParts, "compose" | "template" | "stop" | "stopIds" | "penalizesPrompt">;
 }
@@ -101,16 +106,17 @@ export async function loadChatModel(path: string, options: LoadChatOptions = {})
     throw new UsageError(
       `${path}: an mmproj belongs to a .gguf file; a folder holds its vision tower itself`,
     );
-  const precisions = { precision, visionPrecision };
-  const found = isGguf ? await findGguf(path, mmproj, precisions) : await findFolder(path, precisions);
-  const { root, language, chat, tokenizer, checkpoint, prompting } = found;
-  if (visionPrecision !== undefined && chat === undefined)
-    throw new UsageError(`${path}: it has no vision tower; leave the vision precision out`);
-  const id = await weightsId(path, found.weights, checkpoint, precisions);
-  const weights = joinProjections(root, found.weights, (source) => checkpoint.read(source));
   const stack = new AsyncDisposables();
   try {
     const runtime = stack.own(await createRuntime({ device, ...(threads && { threads }) }));
+    await using quantizer = new Quantizer(runtime);
+    const placing = { precision, visionPrecision, quantizer };
+    const found = isGguf ? await findGguf(path, mmproj, placing) : await findFolder(path, placing);
+    const { root, language, chat, tokenizer, checkpoint, precisions, prompting } = found;
+    if (visionPrecision !== undefined && chat === undefined)
+      throw new UsageError(`${path}: it has no vision tower; leave the vision precision out`);
+    const id = await weightsId(path, found.weights, checkpoint, precisions);
+    const weights = joinProjections(root, found.weights, (source) => checkpoint.read(source));
     await checkInt8Layers(runtime, root);
     const set = stack.own(await runtime.weights(weights));
     const manyRows = await attendsManyRows(runtime);
@@ -160,11 +166,11 @@ const tilingOf = ({ cfg, imageSize }: InternVLChat) => ({
   pad2square: cfg.pad2square,
 });
 
-async function findFolder(path: string, precisions: WeightPrecisions): Promise<Found> {
-  const { precision } = precisions;
+async function findFolder(path: string, { quantizer, ...asked }: PlaceOptions): Promise<Found> {
   const folder = (await stat(path)).isDirectory() ? path : dirname(path);
   const files = await openCheckpoint(path);
   const { config, checkpoint } = files;
+  const precisions = { ...asked, precision: asked.precision ?? usualPrecision(checkpoint) };
   const where = `${path}: config.json`;
   if (config === undefined)
     throw new ConfigError(`${where}: not found beside the weights; put the model's into the folder`);
@@ -172,11 +178,20 @@ async function findFolder(path: string, precisions: WeightPrecisions): Promise<F
   const stopIds = [...(await endOfText(folder, config))];
   if (!isChatConfig(config)) {
     const language = readLanguageConfig(config as Fields, where).create({ tied: false });
-    const weights = await placeWeights(language, checkpoint, { precision });
+    const weights = await placeWeights(language, checkpoint, { precision: precisions.precision, quantizer });
     const prompting = { ...native(tokenizer, await folderTemplate(folder), folder), stopIds };
-    return { root: language, language, chat: undefined, checkpoint, weights, tokenizer, prompting };
+    return {
+      root: language,
+      language,
+      chat: undefined,
+      checkpoint,
+      weights,
+      precisions,
+      tokenizer,
+      prompting,
+    };
   }
-  const opened = await placeChatModel(path, files, precisions);
+  const opened = await placeChatModel(path, files, { ...precisions, quantizer });
   const { model: chat, weights } = opened;
   const prompting =
     opened.config.format === "hf"
@@ -188,17 +203,14 @@ async function findFolder(path: string, precisions: WeightPrecisions): Promise<F
     chat,
     checkpoint: opened.checkpoint,
     weights,
+    precisions,
     tokenizer,
     prompting: { ...prompting, stopIds },
   };
 }
 
-async function findGguf(
-  path: string,
-  mmproj: string | undefined,
-  precisions: WeightPrecisions,
-): Promise<Found> {
-  const { precision } = precisions;
+async function findGguf(path: string, mmproj: string | undefined, placing: PlaceOptions): Promise<Found> {
+  const { quantizer, ...precisions } = placing;
   const file = await openGguf(path);
   const tokenizer = ggufTokenizer(Object.fromEntries(file.metadata), path);
   const prompting = {
@@ -208,8 +220,17 @@ async function findGguf(
   if (mmproj === undefined) {
     const { checkpoint, config } = await ggufText(file);
     const language = readLanguageConfig(config as unknown as Fields, path).create({ tied: false });
-    const weights = await placeWeights(language, checkpoint, { precision });
-    return { root: language, language, chat: undefined, checkpoint, weights, tokenizer, prompting };
+    const weights = await placeWeights(language, checkpoint, { precision: precisions.precision, quantizer });
+    return {
+      root: language,
+      language,
+      chat: undefined,
+      checkpoint,
+      weights,
+      precisions,
+      tokenizer,
+      prompting,
+    };
   }
   const { checkpoint, config } = await ggufPair(file, await openGguf(mmproj));
   const { chat: cfg, language: family } = readChatConfig(config, path);
@@ -219,8 +240,8 @@ async function findGguf(
     { ...cfg, dynamic_image_size: true, use_thumbnail: true },
     language,
   );
-  const weights = await placeWeights(chat, checkpoint, precisions);
-  return { root: chat, language, chat, checkpoint, weights, tokenizer, prompting };
+  const weights = await placeWeights(chat, checkpoint, placing);
+  return { root: chat, language, chat, checkpoint, weights, precisions, tokenizer, prompting };
 }
 
 type Prompting = Omit<Found["prompting"], "stopIds">;

@@ -8,6 +8,7 @@ import { InternVLC, InternVLConfig } from "../models/internvl_c.ts";
 import { joinProjections } from "../models/join-projections.ts";
 import { publishedModel } from "../models/names.ts";
 import { applyPrecision, restoreTree } from "../models/precision.ts";
+import { Quantizer } from "../models/quantizer.ts";
 import { withoutUnused } from "../models/unused-fields.ts";
 import { parameters } from "../nn/module.ts";
 import { createRuntime } from "../runtime/ort.node.ts";
@@ -20,9 +21,7 @@ import { AsyncDisposables } from "./async-disposables.ts";
 import { checkInt8Layers } from "./check-int8.ts";
 import { createContrastiveEmbedder } from "./contrastive-embedder.ts";
 import type { Embedder } from "./embedder.ts";
-
 import { resizePositions } from "./resize-positions.ts";
-
 import { weightsId } from "./weights-id.node.ts";
 
 export interface LoadOptions {
@@ -53,7 +52,10 @@ const Extra = z.looseObject({
  * Opens an InternVL-C model: a folder or file in one of the published formats (see weights/open-checkpoint.node.ts).
  * Throws CheckpointError or ConfigError with everything that does not fit.
  */
-export async function openModel(path: string, options: LoadOptions = {}): Promise<LoadedModel> {
+export async function openModel(
+  path: string,
+  options: LoadOptions & { readonly quantizer?: Quantizer } = {},
+): Promise<LoadedModel> {
   const opened = await openCheckpoint(path);
   const cfg = readConfig(path, opened);
   if (options.imageSize) cfg.force_image_size = options.imageSize;
@@ -68,9 +70,8 @@ export async function openModel(path: string, options: LoadOptions = {}): Promis
     // Only where it was asked for: a table of another size than the configuration says is a wrong configuration.
     ...(options.imageSize && { resize: resizePositions }),
   });
-  const weights = applyPrecision(model, loaded, options.precision, (source) =>
-    opened.checkpoint.read(source),
-  );
+  const read = (source: TensorSource) => opened.checkpoint.read(source);
+  const weights = applyPrecision(model, loaded, options.precision, { read, quantizer: options.quantizer });
   return { model, weights, opened };
 }
 
@@ -98,16 +99,17 @@ function readConfig(path: string, opened: OpenedCheckpoint): InternVLConfig {
  * and are released with it.
  */
 export async function loadEmbedder(path: string, options: LoadOptions = {}): Promise<Embedder> {
-  const { model, weights, opened } = await openModel(path, options);
-  const folder = (await stat(path)).isDirectory() ? path : dirname(path);
-  const tokenizer = await openTokenizer(folder);
-  const scale = Math.exp(toF32(await opened.checkpoint.read(weights.get("logit_scale")!)).data[0]!);
-  const { max_text_tokens } = Extra.parse(opened.config ?? {});
   const stack = new AsyncDisposables();
   try {
     const runtime: Runtime = stack.own(
       await createRuntime(options.threads ? { threads: options.threads } : {}),
     );
+    await using quantizer = new Quantizer(runtime);
+    const { model, weights, opened } = await openModel(path, { ...options, quantizer });
+    const folder = (await stat(path)).isDirectory() ? path : dirname(path);
+    const tokenizer = await openTokenizer(folder);
+    const scale = Math.exp(toF32(await opened.checkpoint.read(weights.get("logit_scale")!)).data[0]!);
+    const { max_text_tokens } = Extra.parse(opened.config ?? {});
     await checkInt8Layers(runtime, model);
     const joined = joinProjections(model, weights, (source) => opened.checkpoint.read(source));
     const set = stack.own(await runtime.weights(joined));

@@ -5,7 +5,7 @@ import type { TensorSource } from "../runtime/runtime.ts";
 import type { Checkpoint } from "../weights/checkpoint.ts";
 import { mergeLora } from "../weights/merge-lora.ts";
 import { type OpenedCheckpoint, openCheckpoint } from "../weights/open-checkpoint.node.ts";
-import { placeWeights, type WeightPrecisions } from "./place-weights.ts";
+import { type PlaceOptions, placeWeights } from "./place-weights.ts";
 import { resizePositions } from "./resize-positions.ts";
 
 /** An InternVL-Chat checkpoint with its weights placed. */
@@ -22,7 +22,7 @@ export interface OpenedChatModel {
  * Opens InternVL-Chat 1.1 to 3.5 in either published format. Throws CheckpointError or ConfigError with everything that
  * does not fit.
  */
-export async function openChatModel(path: string, options: WeightPrecisions = {}): Promise<OpenedChatModel> {
+export async function openChatModel(path: string, options: PlaceOptions = {}): Promise<OpenedChatModel> {
   return placeChatModel(path, await openCheckpoint(path), options);
 }
 
@@ -30,7 +30,7 @@ export async function openChatModel(path: string, options: WeightPrecisions = {}
 export async function placeChatModel(
   path: string,
   opened: OpenedCheckpoint,
-  options: WeightPrecisions = {},
+  options: PlaceOptions = {},
 ): Promise<OpenedChatModel> {
   if (opened.config === undefined)
     throw new CheckpointError(`${path}: no config.json beside the weights; put the model's into the folder`);

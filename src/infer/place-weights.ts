@@ -1,8 +1,10 @@
-import type { HostTensor } from "../core/array.ts";
+import { type HostTensor, sizeOf } from "../core/array.ts";
+import { isFloat } from "../core/dtype.ts";
 import { UsageError } from "../core/errors.ts";
 import type { Precision, QuantizedPrecision } from "../core/precisions.ts";
 import { keepBlocks } from "../models/keep-blocks.ts";
 import { applyPrecision, applyPrecisions, restoreTree } from "../models/precision.ts";
+import type { Quantizer } from "../models/quantizer.ts";
 import { unstackExperts } from "../models/unstack-experts.ts";
 import { type Module, parameters } from "../nn/module.ts";
 import type { TensorSource } from "../runtime/runtime.ts";
@@ -23,6 +25,24 @@ export interface WeightPrecisions {
   readonly visionPrecision?: Precision | undefined;
 }
 
+/** Float weights from which on they are kept in 8 bits unless something else is said: smaller models are fast as they are. */
+const LARGE = 1e8;
+
+/**
+ * How the weights of a model to chat with are kept where nothing is said: in 8 bits where they are many and floats, by the
+ * measurements in docs/LOG.md, 2026-11-28; otherwise as in the file.
+ */
+export function usualPrecision({ tensors }: Pick<Checkpoint, "tensors">): Precision | undefined {
+  const all = [...tensors.values()];
+  const count = all.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+  return count >= LARGE && all.every(({ dtype }) => isFloat(dtype)) ? "w8" : undefined;
+}
+
+/** With what makes quantised weights, until they are loaded: the quantised precisions need it. */
+export interface PlaceOptions extends WeightPrecisions {
+  readonly quantizer?: Quantizer | undefined;
+}
+
 /**
  * The weights of a model with a language model in it: byte ranges of the files, or made from them when loaded; a head that
  * the file lacks is the embedding table under its own name, since it may be stored in another precision. Without a
@@ -32,13 +52,13 @@ export interface WeightPrecisions {
 export async function placeWeights(
   root: Module,
   checkpoint: Checkpoint,
-  options: WeightPrecisions & {
+  options: PlaceOptions & {
     readonly keys?: KeyMap | undefined;
     readonly stored?: QuantizedPrecision | undefined;
     readonly resize?: LoadOptions["resize"];
   } = {},
 ): Promise<Map<string, TensorSource>> {
-  const { keys, precision, visionPrecision, stored, resize } = options;
+  const { keys, precision, visionPrecision, quantizer, stored, resize } = options;
   if (stored !== undefined && visionPrecision !== undefined && visionPrecision !== stored)
     throw new UsageError(
       `${checkpoint.name}: its weights are stored as ${stored} and its vision tower cannot become ${visionPrecision}; leave the vision precision out`,
@@ -66,8 +86,8 @@ export async function placeWeights(
   const placed = isAsStored ? keepBlocks(root, withOwnExperts(root, loaded, read)) : loaded;
   const others = precision === stored ? undefined : precision;
   return visionPrecision === undefined || visionPrecision === stored
-    ? applyPrecision(root, placed, others, read)
-    : applyPrecisions(root, placed, { vision: visionPrecision, others }, read);
+    ? applyPrecision(root, placed, others, { read, quantizer })
+    : applyPrecisions(root, placed, { vision: visionPrecision, others }, { read, quantizer });
 }
 
 /** Stacks that a file holds as each expert's own weight (GGUF) are used so, and stay quantised. */

@@ -1,4 +1,4 @@
-import { type HostTensor, toF32 } from "../core/array.ts";
+import type { HostTensor } from "../core/array.ts";
 import { ConfigError, UsageError } from "../core/errors.ts";
 import { isQuantizedPrecision, type Precision, type QuantizedPrecision } from "../core/precisions.ts";
 import { StackedExperts, unstackTree } from "../nn/expert-stacks.ts";
@@ -8,9 +8,8 @@ import { Int8Linear, type QuantizationSpec, QuantizedLinear, replaceLinears } fr
 import type { TensorSource } from "../runtime/runtime.ts";
 import { castSource } from "../weights/cast.ts";
 import { firstOf } from "../weights/checkpoint.ts";
-import { quantizeBlocks } from "../weights/quantize.ts";
-import { quantizeChannels } from "../weights/quantize-channels.ts";
 import { inParts } from "./in-parts.ts";
+import type { Quantizer } from "./quantizer.ts";
 import { unstackExperts } from "./unstack-experts.ts";
 
 const EIGHT: QuantizationSpec = { bits: 8, blockSize: 128 };
@@ -36,6 +35,13 @@ export const quantizationOf = (path: string, precision: "w8" | "w4"): Quantizati
  */
 const isQuantized = (path: string): boolean => !/^clip_projector|\.mlp\.(gate|router)$/.test(path);
 
+/** What makes weights of others when they are loaded. */
+export interface WeightTools {
+  read(source: TensorSource): Promise<HostTensor>;
+  /** For quantised precisions; until the weights are loaded. */
+  readonly quantizer?: Quantizer | undefined;
+}
+
 /**
  * Changes a model's tree to a precision and gives the weights that belong to it. Without a precision the parameters
  * take the dtypes of the file. Reads nothing: what changes is lazy, and is read from `weights` and made when it is
@@ -45,7 +51,7 @@ export function applyPrecision(
   model: Module,
   weights: ReadonlyMap<string, TensorSource>,
   precision: Precision | undefined,
-  read: (source: TensorSource) => Promise<HostTensor>,
+  tools: WeightTools,
   isMeant: (path: string) => boolean = () => true,
 ): Map<string, TensorSource> {
   const missing = [...parameters(model).keys()].filter((key) => !weights.has(key));
@@ -54,9 +60,10 @@ export function applyPrecision(
       `applyPrecision: the weights have no ${firstOf(missing.map((key) => `"${key}"`))}; load them for this model`,
     );
   const isQuantizing = isQuantizedPrecision(precision);
+  const read = (source: TensorSource) => tools.read(source);
   const stacks = [...modules(model)].some(([path, m]) => m instanceof StackedExperts && isMeant(path));
   const out = isQuantizing && stacks ? unstackExperts(model, weights, read) : new Map(weights);
-  if (isQuantizing) quantize(model, out, precision, read, isMeant);
+  if (isQuantizing) quantize(model, out, precision, tools, isMeant);
   for (const [key, param] of parameters(model)) {
     const source = out.get(key)!;
     const isFloat = ["f32", "f16", "bf16"].includes(source.dtype) && isMeant(key);
@@ -72,11 +79,11 @@ export function applyPrecisions(
   model: Module,
   weights: ReadonlyMap<string, TensorSource>,
   { vision, others }: { readonly vision: Precision; readonly others: Precision | undefined },
-  read: (source: TensorSource) => Promise<HostTensor>,
+  tools: WeightTools,
 ): Map<string, TensorSource> {
   const isVision = (path: string) => VISION.test(path);
-  const half = applyPrecision(model, weights, others, read, (path) => !isVision(path));
-  return applyPrecision(model, half, vision, read, isVision);
+  const half = applyPrecision(model, weights, others, tools, (path) => !isVision(path));
+  return applyPrecision(model, half, vision, tools, isVision);
 }
 
 /**
@@ -116,26 +123,14 @@ function quantizeLinears(
 
 const PARTS = ["codes", "scales"] as const;
 
-/** A quantised weight's parts. */
-interface Quantized {
-  readonly codes: HostTensor;
-  readonly scales: HostTensor;
-}
-
-function quantizeWeight(weight: HostTensor, path: string, precision: QuantizedPrecision): Quantized {
-  const name = `${path}.weight`;
-  if (precision === "w8a8") return quantizeChannels(toF32(weight), name);
-  const { bits, blockSize } = quantizationOf(path, precision);
-  return quantizeBlocks(toF32(weight), { bits, blockSize: blockSize as 32 | 128, name });
-}
-
 function quantize(
   model: Module,
   weights: Map<string, TensorSource>,
   precision: QuantizedPrecision,
-  read: (source: TensorSource) => Promise<HostTensor>,
+  { read, quantizer }: WeightTools,
   isMeant: (path: string) => boolean,
 ): void {
+  if (quantizer === undefined) throw new UsageError(`applyPrecision: ${precision} needs a quantizer`);
   const linears = [...modules(model)].filter(
     ([path, m]) => m instanceof Linear && isQuantized(path) && isMeant(path),
   );
@@ -144,7 +139,11 @@ function quantize(
   for (const [path] of linears) {
     const key = `${path}.weight`;
     const source = weights.get(key)!;
-    const made = inParts(PARTS, async () => quantizeWeight(await read(source), path, precision));
+    const made = inParts(PARTS, async () =>
+      precision === "w8a8"
+        ? quantizer.channels(await read(source), key)
+        : quantizer.blocks(await read(source), quantizationOf(path, precision), key),
+    );
     weights.delete(key);
     for (const part of PARTS) {
       const { dtype, shape } = tree.get(`${key}.${part}`)!;

@@ -6,6 +6,7 @@ export * from "./gather.ts";
 export * from "./matmul.ts";
 export * from "./moe.ts";
 export * from "./norm.ts";
+export * from "./quantize.ts";
 export * from "./quantized.ts";
 export * from "./rearrange.ts";
 export * from "./reduce.ts";

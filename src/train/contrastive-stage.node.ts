@@ -10,6 +10,7 @@ import { readTextPairs } from "../data/text-pairs.node.ts";
 import type { TextList } from "../data/text-pairs.ts";
 import type { Param } from "../graph/tensor.ts";
 import { InternVLC, type InternVLConfig } from "../models/internvl_c.ts";
+import { Quantizer } from "../models/quantizer.ts";
 import { parameters } from "../nn/module.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
@@ -131,13 +132,15 @@ class ContrastiveStage implements Stage {
   }
 
   async exportModel(weights: ReadonlyMap<string, HostTensor>): Promise<void> {
-    const { recipe, output } = this.#parts;
+    const { recipe, output, runtime } = this.#parts;
     const config = this.#configAt(recipe.phases.length - 1);
+    await using quantizer = new Quantizer(runtime);
     await exportModel(output, {
       model: new InternVLC(config),
       config: { ...config, max_text_tokens: recipe.max_text_tokens },
       weights,
       precision: recipe.export_precision,
+      quantizer,
     });
   }
 

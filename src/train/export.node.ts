@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { HostTensor } from "../core/array.ts";
 import { isQuantizedPrecision, type Precision } from "../core/precisions.ts";
 import { applyPrecision } from "../models/precision.ts";
+import type { Quantizer } from "../models/quantizer.ts";
 import { type Module, parameters } from "../nn/module.ts";
 import type { TensorSource } from "../runtime/runtime.ts";
 import { castSource } from "../weights/cast.ts";
@@ -17,6 +18,7 @@ export interface Trained {
   /** f32; may be more than the model's. */
   readonly weights: ReadonlyMap<string, HostTensor>;
   readonly precision: Precision;
+  readonly quantizer: Quantizer;
 }
 
 /**
@@ -25,11 +27,11 @@ export interface Trained {
  */
 export async function exportModel(
   folder: string,
-  { model, config, weights, precision }: Trained,
+  { model, config, weights, precision, quantizer }: Trained,
 ): Promise<void> {
   const trained = new Map([...parameters(model).keys()].map((key) => [key, weights.get(key)!]));
   const read = async (source: TensorSource) => source as HostTensor;
-  const stored = applyPrecision(model, trained, precision, read);
+  const stored = applyPrecision(model, trained, precision, { read, quantizer });
   const quantized = isQuantizedPrecision(precision);
   if (quantized)
     for (const [key, source] of stored)

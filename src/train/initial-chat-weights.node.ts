@@ -9,13 +9,13 @@ import { interpolatePositions } from "../models/interpolate-positions.ts";
 import { quantizationOf } from "../models/precision.ts";
 import { stackExperts } from "../models/unstack-experts.ts";
 import { parameters } from "../nn/module.ts";
+import { dequantizeBlocks } from "../weights/block-quantized.ts";
 import type { Checkpoint } from "../weights/checkpoint.ts";
 import { VISION_ONLY } from "../weights/internvl-c-keys.ts";
 import { CHAT_KEYS, COMPUTED_TABLES } from "../weights/internvl-chat-keys.ts";
 import { type Drop, drop } from "../weights/key-map.ts";
 import { loadCheckpoint } from "../weights/load-checkpoint.ts";
 import { type OpenedCheckpoint, openCheckpoint } from "../weights/open-checkpoint.node.ts";
-import { dequantizeBlocks } from "../weights/quantize.ts";
 import { initialize } from "./initialize.ts";
 
 const LANGUAGE = "language_model.";

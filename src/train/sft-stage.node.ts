@@ -8,6 +8,7 @@ import { readAnnotation } from "../data/conversations.node.ts";
 import type { ConversationRow } from "../data/conversations.ts";
 import type { Param } from "../graph/tensor.ts";
 import type { InternVLChat } from "../models/internvl_chat.ts";
+import { Quantizer } from "../models/quantizer.ts";
 import { parameters } from "../nn/module.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { IMAGE_TOKENS } from "../text/prompt-segments.ts";
@@ -211,14 +212,16 @@ class SftStage implements Stage {
   }
 
   async exportModel(weights: ReadonlyMap<string, HostTensor>): Promise<void> {
-    const { recipe, output, blueprint, tokenizer } = this.#parts;
+    const { recipe, output, blueprint, tokenizer, runtime } = this.#parts;
     const { vocabSize } = tokenizer;
     const precision = recipe.export_precision;
     const all = new Map(weights);
     // A head that is the embedding table becomes a matrix of its own where matrices are quantised and tables are not.
     const model = blueprint.create(vocabSize, isQuantizedPrecision(precision) ? { tied: false } : {});
     for (const key of parameters(model).keys()) if (!all.has(key)) all.set(key, weights.get(TABLE)!);
-    await exportModel(output, { model, config: blueprint.config(vocabSize), weights: all, precision });
+    await using quantizer = new Quantizer(runtime);
+    const config = blueprint.config(vocabSize);
+    await exportModel(output, { model, config, weights: all, precision, quantizer });
   }
 
   #model(): InternVLChat {

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { sizeOf } from "../core/array.ts";
 import { ShapeError } from "../core/errors.ts";
+import { dequantizeBlocks } from "./block-quantized.ts";
 import blocks from "./fixtures/ggml-blocks.json" with { type: "json" };
 import { dequantizeGgml, repackGgml } from "./ggml-repack.ts";
 import { GGML_TYPES, type GgmlType } from "./ggml-types.ts";
-import { dequantizeBlocks } from "./quantize.ts";
 
 const typeOf = (name: string): GgmlType => [...GGML_TYPES.values()].find((t) => t.name === name)!;
 const fromHex = (hex: string) => Uint8Array.from(hex.match(/../g)!, (h) => Number.parseInt(h, 16));

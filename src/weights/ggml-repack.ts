@@ -1,8 +1,8 @@
 import { fromBytes, type HostTensor, hostTensor, sizeOf, toF32 } from "../core/array.ts";
 import { ShapeError } from "../core/errors.ts";
+import type { BlockQuantized } from "./block-quantized.ts";
 import { type BlockDecoder, emptyBlock } from "./ggml-blocks.ts";
 import { type GgmlType, ggmlBytes } from "./ggml-types.ts";
-import type { BlockQuantized } from "./quantize.ts";
 
 /**
  * The values of a tensor of ggml, in f32. Agrees bit for bit with the reference wherever that rounds once. Throws a

@@ -1,11 +1,11 @@
 import { bytesOf, fromBytes, type HostTensor, rawBytes, sizeOf } from "../core/array.ts";
 import { CheckpointError } from "../core/errors.ts";
 import type { LazyTensor, TensorSource } from "../runtime/runtime.ts";
+import type { BlockQuantized } from "./block-quantized.ts";
 import { type Checkpoint, loadSource } from "./checkpoint.ts";
 import { dequantizeGgml, repackGgml } from "./ggml-repack.ts";
 import { GGML_TYPES, type GgmlType } from "./ggml-types.ts";
 import { type GgufFile, type GgufTensor, tensorBytes } from "./gguf.ts";
-import type { BlockQuantized } from "./quantize.ts";
 
 /**
  * A tensor in ggml's own bytes. Blocks lie along the last axis, so that rows can be cut, joined and reordered as they

@@ -1,13 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { CheckpointError } from "../core/errors.ts";
 import type { TensorSource } from "../runtime/runtime.ts";
+import { dequantizeBlocks } from "./block-quantized.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { isBlockTensor } from "./ggml-rows.ts";
 import { openGguf } from "./gguf.node.ts";
 import { ggufPair } from "./gguf-pair.ts";
 import { ggufText } from "./gguf-text.ts";
 import { ggufVision } from "./gguf-vision.ts";
-import { dequantizeBlocks } from "./quantize.ts";
 import { openSafetensors } from "./safetensors.node.ts";
 import { fixture } from "./test-files.node.ts";
 

@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
 import { type HostTensor, rawBytes, toF32 } from "../../src/core/array.ts";
+import { dequantizeBlocks } from "../../src/weights/block-quantized.ts";
 import type { Checkpoint } from "../../src/weights/checkpoint.ts";
 import { type BlockTensor, ggufCheckpoint, isBlockTensor } from "../../src/weights/ggml-rows.ts";
 import { openGguf } from "../../src/weights/gguf.node.ts";
 import { ggufText } from "../../src/weights/gguf-text.ts";
-import { dequantizeBlocks } from "../../src/weights/quantize.ts";
 import { smolLM2 } from "../smollm2.ts";
 
 /** Of all values, as other programs read them: see test/parity/list_smollm2.py. */

@@ -12,6 +12,7 @@ import { placeWeights } from "../../src/infer/place-weights.ts";
 import { sequenceOf } from "../../src/infer/sequence.ts";
 import { chatMemory } from "../../src/models/chat-memory.ts";
 import { languageModel } from "../../src/models/language_models.ts";
+import { Quantizer } from "../../src/models/quantizer.ts";
 import { stackExperts, unstackExperts } from "../../src/models/unstack-experts.ts";
 import { type CausalLanguageModel, wholeSequence } from "../../src/nn/decoder.ts";
 import { parameters } from "../../src/nn/module.ts";
@@ -31,6 +32,7 @@ import { worstCosine } from "./tiny-model.ts";
 
 /** Mixtures of experts are quantised as other layers are: in memory, for prompts and for single tokens. */
 const ready = createRuntime({ threads: 1 });
+const making = ready.then((runtime) => new Quantizer(runtime));
 afterAll(async () => (await ready)[Symbol.asyncDispose]());
 
 const SIZES = {
@@ -90,7 +92,8 @@ describe.each(Object.entries(MODELS))("%s", (name, [architecture, config, matric
     const file = join(folder, "model.safetensors");
     await writeSafetensors(file, new Map([...host].map(([key, t]) => [key, castFloat(t, "bf16")])));
     const language = create();
-    return { language, weights: await placeWeights(language, await openSafetensors(file), { precision }) };
+    const placing = { precision, quantizer: await making };
+    return { language, weights: await placeWeights(language, await openSafetensors(file), placing) };
   }
 
   test.each(["w8", "w4", "w8a8"] as const)(

@@ -12,6 +12,7 @@ import { InternVLC } from "../../src/models/internvl_c.ts";
 import { joinProjections } from "../../src/models/join-projections.ts";
 import { languageModel } from "../../src/models/language_models.ts";
 import { applyPrecision } from "../../src/models/precision.ts";
+import { Quantizer } from "../../src/models/quantizer.ts";
 import { type CausalLanguageModel, wholeSequence } from "../../src/nn/decoder.ts";
 import { type Module, parameters } from "../../src/nn/module.ts";
 import { fuse } from "../../src/onnx/fuse.ts";
@@ -25,6 +26,7 @@ import { encoders, TINY_CONFIG, TINY_FEEDS, tinyWeights } from "./tiny-model.ts"
 
 /** What a model computes does not change when the layers that read one input are joined; only how. */
 const ready = createRuntime({ threads: 1 });
+const making = ready.then((runtime) => ({ read: readTensor, quantizer: new Quantizer(runtime) }));
 afterAll(async () => (await ready)[Symbol.asyncDispose]());
 
 const SIZES = {
@@ -94,10 +96,10 @@ describe.each(Object.entries(MODELS))("%s", (_, [architecture, config, productsO
   ])("in %s: the same logits, by fewer products", async (precision, relative) => {
     if (precision === "w8a8" && !(await multipliesInt8(await ready))) return;
     const apart = create();
-    const separate = applyPrecision(apart, host, precision, readTensor);
+    const separate = applyPrecision(apart, host, precision, await making);
     const expected = await logitsOf(apart, separate);
     const model = create();
-    const joined = joinProjections(model, applyPrecision(model, host, precision, readTensor), readTensor);
+    const joined = joinProjections(model, applyPrecision(model, host, precision, await making), readTensor);
     expect([...joined.keys()].sort()).toEqual([...parameters(model).keys()].sort());
     expect(joined.size).toBeLessThan(separate.size);
     expectClose(await logitsOf(model, joined), expected, { relative });
@@ -164,8 +166,8 @@ describe("weights", () => {
 
   test("of 8 bits with a scale an output are stored transposed: side by side", async () => {
     const model = tree();
-    const apart = await load(applyPrecision(tree(), host, "w8a8", readTensor));
-    const joined = joinProjections(model, applyPrecision(model, host, "w8a8", readTensor), readTensor);
+    const apart = await load(applyPrecision(tree(), host, "w8a8", await making));
+    const joined = joinProjections(model, applyPrecision(model, host, "w8a8", await making), readTensor);
     const whole = await load(joined);
     const { codes, scales } = Object.fromEntries(
       ["codes", "scales"].map((part) => [part, whole.get(`${layer}.q_proj+k_proj+v_proj.weight.${part}`)!]),

@@ -65,7 +65,7 @@ async function run(name: keyof typeof blocks, x: HostTensor) {
     ["kept.bias", f32([N], bias)],
     ["plain.weight", normals("plain", [2, N])],
   ]);
-  const kept = applyPrecision(model, keepBlocks(model, weights), undefined, readTensor);
+  const kept = applyPrecision(model, keepBlocks(model, weights), undefined, { read: readTensor });
   expect(model.kept).toBeInstanceOf(QuantizedLinear);
   expect([...parameters(model).keys()].sort()).toEqual([...kept.keys()].sort());
   const loaded = new Map<string, HostTensor>();

@@ -2,18 +2,18 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { castFloat, type HostTensor, toF32 } from "../../src/core/array.ts";
+import { castFloat, f32, type HostTensor, toF32 } from "../../src/core/array.ts";
 import { ConfigError } from "../../src/core/errors.ts";
 import type { Precision, QuantizedPrecision } from "../../src/core/precisions.ts";
 import { openModel } from "../../src/infer/load-model.node.ts";
 import type { InternVLC } from "../../src/models/internvl_c.ts";
-import { applyPrecision, quantizationOf } from "../../src/models/precision.ts";
+import { applyPrecision, quantizationOf, type WeightTools } from "../../src/models/precision.ts";
+import { Quantizer } from "../../src/models/quantizer.ts";
 import { parameters } from "../../src/nn/module.ts";
 import { createRuntime } from "../../src/runtime/ort.node.ts";
-import type { Runtime } from "../../src/runtime/runtime.ts";
+import type { Runtime, TensorSource } from "../../src/runtime/runtime.ts";
+import { dequantizeBlocks } from "../../src/weights/block-quantized.ts";
 import { readTensor } from "../../src/weights/file-range.node.ts";
-import { dequantizeBlocks, quantizeBlocks } from "../../src/weights/quantize.ts";
-import { dequantizeChannels, quantizeChannels } from "../../src/weights/quantize-channels.ts";
 import { writeSafetensors } from "../../src/weights/write-safetensors.node.ts";
 import { expectClose } from "../close.ts";
 import { evaluate } from "../evaluate.ts";
@@ -22,9 +22,11 @@ import { encoders, TINY_CONFIG, TINY_FEEDS, tinyModel, tinyWeights, worstCosine 
 
 const original = tinyWeights();
 let runtime: Runtime;
+let tools: WeightTools;
 let inF32: Record<string, HostTensor>;
 beforeAll(async () => {
   runtime = await createRuntime({ threads: 1 });
+  tools = { read: readTensor, quantizer: new Quantizer(runtime) };
   inF32 = await evaluate(runtime, encoders(tinyModel()), { feeds: TINY_FEEDS, weights: original });
 });
 afterAll(() => runtime[Symbol.asyncDispose]());
@@ -32,7 +34,7 @@ afterAll(() => runtime[Symbol.asyncDispose]());
 async function at(precision: Precision): Promise<{ model: InternVLC; weights: Map<string, HostTensor> }> {
   const model = tinyModel();
   const weights = new Map<string, HostTensor>();
-  for (const [key, source] of applyPrecision(model, original, precision, readTensor))
+  for (const [key, source] of applyPrecision(model, original, precision, tools))
     weights.set(key, await readTensor(source));
   return { model, weights };
 }
@@ -67,14 +69,24 @@ const BOUNDS = {
   w4: { image: 0.999, text: 0.9 },
 } as const;
 
-function roundedTo(
+/** The weight [N, K] that codes and scales stand for. */
+function dequantized(
   precision: QuantizedPrecision,
   path: string,
-  weight: HostTensor<"f32">,
+  [N, K]: readonly number[],
+  codes: HostTensor,
+  scales: HostTensor,
 ): HostTensor<"f32"> {
-  if (precision === "w8a8") return dequantizeChannels(quantizeChannels(weight));
+  if (precision === "w8a8") {
+    const value = (i: number) =>
+      Number(codes.data[(i % K!) * N! + Math.floor(i / K!)]) * Number(scales.data[Math.floor(i / K!)]);
+    return f32(
+      [N!, K!],
+      Float32Array.from({ length: N! * K! }, (_, i) => value(i)),
+    );
+  }
   const { bits, blockSize } = quantizationOf(path, precision);
-  return dequantizeBlocks(quantizeBlocks(weight, { bits, blockSize: blockSize as 32 | 128 }));
+  return dequantizeBlocks({ bits, blockSize, codes: codes as never, scales: scales as never, N: N!, K: K! });
 }
 
 describe.each(["w8", "w4", "w8a8"] as const)("weights quantised to %s", (precision) => {
@@ -94,7 +106,12 @@ describe.each(["w8", "w4", "w8a8"] as const)("weights quantised to %s", (precisi
     for (const key of weights.keys())
       if (key.endsWith(".codes")) {
         const name = key.replace(/\.codes$/, "");
-        rounded.set(name, roundedTo(precision, name.replace(/\.weight$/, ""), toF32(original.get(name)!)));
+        const { shape } = original.get(name)!;
+        const scales = weights.get(`${name}.scales`)!;
+        rounded.set(
+          name,
+          dequantized(precision, name.replace(/\.weight$/, ""), shape, weights.get(key)!, scales),
+        );
       }
     const expected = await run(tinyModel(), rounded);
     for (const cosine of cosines(await run(model, weights), expected)) expect(cosine).toBeGreaterThan(0.9995);
@@ -129,7 +146,7 @@ describe.each(["w8", "w4", "w8a8"] as const)("weights quantised to %s", (precisi
 test("a checkpoint that lacks a weight", () => {
   const few = new Map([...original].slice(1));
   const missing = [...original.keys()][0]!;
-  const apply = () => applyPrecision(tinyModel(), few, undefined, readTensor);
+  const apply = () => applyPrecision(tinyModel(), few, undefined, tools);
   expect(apply).toThrow(ConfigError);
   expect(apply).toThrow(`the weights have no "${missing}"`);
 });
@@ -141,10 +158,11 @@ describe("weights that change", () => {
   /** What `keys`, loaded one after another, read of the original. */
   async function readsOf(precision: Precision, keys: readonly string[]): Promise<number> {
     let reads = 0;
-    const placed = applyPrecision(tinyModel(), original, precision, async (source) => {
+    const read = async (source: TensorSource) => {
       reads++;
       return source as HostTensor;
-    });
+    };
+    const placed = applyPrecision(tinyModel(), original, precision, { ...tools, read });
     expect(reads).toBe(0);
     for (const key of keys) await readTensor(placed.get(key)!);
     return reads;
@@ -162,7 +180,7 @@ describe("weights that change", () => {
       ...tensor,
       data: Float32Array.from(tensor.data as Float32Array).fill(Number.NaN, 0, 1),
     });
-    const placed = applyPrecision(tinyModel(), broken, "w8", readTensor);
+    const placed = applyPrecision(tinyModel(), broken, "w8", tools);
     for (const key of [codes, codes, scales])
       await expect(readTensor(placed.get(key)!)).rejects.toThrow(`row 0 of ${first} [`);
   });
@@ -171,9 +189,10 @@ describe("weights that change", () => {
 test("without a precision the weights stay as the file holds them, each for itself", async () => {
   const mixed = new Map([...original].map(([k, t], i) => [k, i % 2 ? castFloat(t, "f16") : t]));
   const model = tinyModel();
-  const weights = applyPrecision(model, mixed, undefined, () => {
+  const read = () => {
     throw new Error("nothing needs to be read");
-  });
+  };
+  const weights = applyPrecision(model, mixed, undefined, { read });
   expect(weights).toEqual(mixed);
   expect([...parameters(model).values()].map((p) => p.dtype)).toEqual(
     [...mixed.values()].map((t) => t.dtype),

@@ -85,7 +85,6 @@ const matmul: Reference = ([a, b], { transA, transB, alpha = 1 }) => {
   });
 };
 
-/** Rounds half to even, as the int8 quantisation of activations does. */
 const matmulNBits: Reference = ([x, codes, scales], { K, N, bits, blockSize }) => {
   const blocks = Math.ceil(K / blockSize);
   const weight = (n: number, k: number): number => {
@@ -111,6 +110,29 @@ const matmulInt8: Reference = ([x, codes, scales]) => {
     const scale = Math.max(...row.map(Math.abs)) / 127;
     const total = row.reduce((sum, v, k) => sum + Math.round(v / scale) * at(codes!, [k, n]), 0);
     return total * scale * at(scales!, [n]);
+  });
+};
+
+/** Codes of blocks; the largest has the lowest. */
+const quantizeBlocks: Reference = ([x], { bits }) => {
+  const [R, block] = x!.shape as [number, number];
+  const zero = 2 ** (bits - 1);
+  const code = (r: number, k: number) => {
+    const row = Array.from({ length: block }, (_, i) => at(x!, [r, i]));
+    const largest = row.reduce((a, b) => (Math.abs(b) > Math.abs(a) ? b : a));
+    return Math.min(2 * zero - 1, Math.round((row[k]! / largest) * -zero) + zero);
+  };
+  return build([R, (block * bits) / 8], ([r, b]) =>
+    bits === 8 ? code(r!, b!) : code(r!, 2 * b!) + 16 * code(r!, 2 * b! + 1),
+  );
+};
+
+/** Codes of columns, transposed. */
+const quantizeChannels: Reference = ([x]) => {
+  const [N, K] = x!.shape as [number, number];
+  return build([K, N], ([k, n]) => {
+    const row = Array.from({ length: K }, (_, i) => Math.abs(at(x!, [n!, i])));
+    return Math.round((at(x!, [n!, k!]) / Math.max(...row)) * 127);
   });
 };
 
@@ -214,6 +236,8 @@ export const REFERENCES: Readonly<Record<string, Reference>> = {
   matmul,
   matmul_nbits: matmulNBits,
   matmul_int8: matmulInt8,
+  quantize_blocks: quantizeBlocks,
+  quantize_channels: quantizeChannels,
   gather: ([table, ids]) =>
     build([...ids!.shape, ...table!.shape.slice(1)], (i) => {
       const cut = ids!.shape.length;

@@ -15,6 +15,7 @@ import {
   offlineOption,
   precisionOption,
   threadsOption,
+  USUAL_CHAT_PRECISION,
   visionPrecisionOption,
 } from "../options.ts";
 import { chatHistory } from "../paths.ts";
@@ -26,7 +27,7 @@ export function addChat(program: Command, context: Context): void {
     .description("Ask a vision-language model about pictures and videos, once or in a conversation.")
     .argument("<model>", "OWNER/NAME of a chat model on the hub, its folder, a .gguf file, or nano-chat")
     .argument("[files and question...]", "pictures and videos, and one question in quotes")
-    .addOption(precisionOption())
+    .addOption(precisionOption(USUAL_CHAT_PRECISION))
     .addOption(visionPrecisionOption())
     .addOption(threadsOption())
     .addOption(deviceOption())

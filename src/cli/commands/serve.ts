@@ -27,6 +27,7 @@ import {
   openModel,
   precisionOption,
   threadsOption,
+  USUAL_CHAT_PRECISION,
   visionPrecisionOption,
 } from "../options.ts";
 import { defaultIndex, GALLERY, galleryIndex } from "../paths.ts";
@@ -71,7 +72,7 @@ export function addServe(program: Command, context: Context): void {
     .addOption(
       new Option(
         "--chat-precision <name>",
-        "how the chat models' weights are kept (default: as in the files)",
+        `how the chat models' weights are kept (default: ${USUAL_CHAT_PRECISION})`,
       ).choices(PRECISIONS),
     )
     .addOption(visionPrecisionOption())
