@@ -40,6 +40,7 @@ export type { Embedder } from "./infer/embedder.ts";
 export { type LoadChatOptions, loadChatModel } from "./infer/load-chat-model.node.ts";
 export { type LoadOptions, loadEmbedder } from "./infer/load-model.node.ts";
 export { NANO, NANO_CHAT } from "./infer/nano.node.ts";
+export { type QuantizeOptions, type QuantizeSummary, quantizeModel } from "./infer/quantize-model.node.ts";
 export { ImageIndex } from "./search/image-index.ts";
 export type { SearchQuery, SearchResult, UpdateOptions } from "./search/types.ts";
 export { openLibrary } from "./server/library.ts";

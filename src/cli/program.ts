@@ -6,6 +6,7 @@ import { addEmbed } from "./commands/embed.ts";
 import { addEval } from "./commands/eval.ts";
 import { addIndex } from "./commands/index-folders.ts";
 import { addParity } from "./commands/parity.ts";
+import { addQuantize } from "./commands/quantize.ts";
 import { addSearch } from "./commands/search.ts";
 import { addServe } from "./commands/serve.ts";
 import { addTrain } from "./commands/train.ts";
@@ -59,7 +60,7 @@ export function addCommands(program: Command, context: Context): void {
     );
   const commands = [
     ...[addChat, addIndex, addSearch, addClassify, addEmbed, addServe],
-    ...[addTrain, addEval, addParity],
+    ...[addTrain, addQuantize, addEval, addParity],
   ];
   for (const add of commands) add(program, context);
 }

@@ -5,7 +5,7 @@ import { z } from "zod";
 import type { Device } from "../core/devices.ts";
 import { ConfigError, UsageError } from "../core/errors.ts";
 import type { Precision } from "../core/precisions.ts";
-import { isChatConfig, readChatConfig, readLanguageConfig } from "../models/chat-config.ts";
+import { readChatConfig, readLanguageConfig } from "../models/chat-config.ts";
 import { InternVLChat } from "../models/internvl_chat.ts";
 import { joinProjections } from "../models/join-projections.ts";
 import { Quantizer } from "../models/quantizer.ts";
@@ -34,7 +34,7 @@ import { Decoder } from "./decoder.ts";
 import { endOfText } from "./end-of-text.node.ts";
 import { GenerativeModel, type GenerativeParts } from "./generative-model.ts";
 import { positionBytes } from "./kv-cache.ts";
-import { placeChatModel } from "./open-chat-model.node.ts";
+import { placeFolder } from "./open-chat-model.node.ts";
 import { PictureEncoder } from "./picture-tokens.ts";
 import { type PlaceOptions, placeWeights, usualPrecision, type WeightPrecisions } from "./place-weights.ts";
 import { weightsId } from "./weights-id.node.ts";
@@ -169,39 +169,20 @@ const tilingOf = ({ cfg, imageSize }: InternVLChat) => ({
 async function findFolder(path: string, { quantizer, ...asked }: PlaceOptions): Promise<Found> {
   const folder = (await stat(path)).isDirectory() ? path : dirname(path);
   const files = await openCheckpoint(path);
-  const { config, checkpoint } = files;
-  const precisions = { ...asked, precision: asked.precision ?? usualPrecision(checkpoint) };
-  const where = `${path}: config.json`;
-  if (config === undefined)
-    throw new ConfigError(`${where}: not found beside the weights; put the model's into the folder`);
+  const precisions = { ...asked, precision: asked.precision ?? usualPrecision(files.checkpoint) };
+  const { model, weights, config, checkpoint } = await placeFolder(path, files, { ...precisions, quantizer });
   const tokenizer = await openTokenizer(folder);
-  const stopIds = [...(await endOfText(folder, config))];
-  if (!isChatConfig(config)) {
-    const language = readLanguageConfig(config as Fields, where).create({ tied: false });
-    const weights = await placeWeights(language, checkpoint, { precision: precisions.precision, quantizer });
-    const prompting = { ...native(tokenizer, await folderTemplate(folder), folder), stopIds };
-    return {
-      root: language,
-      language,
-      chat: undefined,
-      checkpoint,
-      weights,
-      precisions,
-      tokenizer,
-      prompting,
-    };
-  }
-  const opened = await placeChatModel(path, files, { ...precisions, quantizer });
-  const { model: chat, weights } = opened;
-  const prompting =
-    opened.config.format === "hf"
-      ? native(tokenizer, await folderTemplate(folder), folder)
-      : published(tokenizer, chat.cfg, where);
+  const stopIds = [...(await endOfText(folder, files.config))];
+  const isPublished = config?.format === "github";
+  const prompting = isPublished
+    ? published(tokenizer, config.chat, `${path}: config.json`)
+    : native(tokenizer, await folderTemplate(folder), folder);
+  const chat = model instanceof InternVLChat ? model : undefined;
   return {
-    root: chat,
-    language: chat.language_model,
+    root: model,
+    language: model instanceof InternVLChat ? model.language_model : model,
     chat,
-    checkpoint: opened.checkpoint,
+    checkpoint,
     weights,
     precisions,
     tokenizer,

@@ -1,6 +1,8 @@
-import { CheckpointError } from "../core/errors.ts";
-import { type ChatConfig, readChatConfig } from "../models/chat-config.ts";
+import { CheckpointError, ConfigError } from "../core/errors.ts";
+import { type ChatConfig, isChatConfig, readChatConfig, readTextConfig } from "../models/chat-config.ts";
 import { InternVLChat } from "../models/internvl_chat.ts";
+import type { Fields } from "../models/unused-fields.ts";
+import type { CausalLanguageModel } from "../nn/decoder.ts";
 import type { TensorSource } from "../runtime/runtime.ts";
 import type { Checkpoint } from "../weights/checkpoint.ts";
 import { mergeLora } from "../weights/merge-lora.ts";
@@ -18,6 +20,14 @@ export interface OpenedChatModel {
   readonly opened: OpenedCheckpoint;
 }
 
+/** A language model alone with its weights placed. */
+export interface OpenedTextModel {
+  readonly model: CausalLanguageModel;
+  readonly weights: Map<string, TensorSource>;
+  readonly config: undefined;
+  readonly checkpoint: Checkpoint;
+}
+
 /**
  * Opens InternVL-Chat 1.1 to 3.5 in either published format. Throws CheckpointError or ConfigError with everything that
  * does not fit.
@@ -26,11 +36,27 @@ export async function openChatModel(path: string, options: PlaceOptions = {}): P
   return placeChatModel(path, await openCheckpoint(path), options);
 }
 
-/** As {@link openChatModel}, of files that are open. */
-export async function placeChatModel(
+/** Places the weights of files that are open: of an InternVL-Chat or of a language model alone, by their configuration. */
+export async function placeFolder(
   path: string,
   opened: OpenedCheckpoint,
   options: PlaceOptions = {},
+): Promise<OpenedChatModel | OpenedTextModel> {
+  const { config, checkpoint } = opened;
+  const where = `${path}: config.json`;
+  if (config === undefined)
+    throw new ConfigError(`${where}: not found beside the weights; put the model's into the folder`);
+  if (isChatConfig(config)) return placeChatModel(path, opened, options);
+  const { language, precision: stored } = readTextConfig(config as Fields, where);
+  const model = language.create({ tied: false });
+  const weights = await placeWeights(model, checkpoint, { stored, ...options });
+  return { model, weights, config: undefined, checkpoint };
+}
+
+async function placeChatModel(
+  path: string,
+  opened: OpenedCheckpoint,
+  options: PlaceOptions,
 ): Promise<OpenedChatModel> {
   if (opened.config === undefined)
     throw new CheckpointError(`${path}: no config.json beside the weights; put the model's into the folder`);

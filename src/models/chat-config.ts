@@ -17,7 +17,7 @@ export interface ChatConfig {
   readonly language: LanguageModel;
   /** Whether the file is in the GitHub format or transformers' own: they prompt differently. */
   readonly format: "github" | "hf";
-  /** The linear layers' weights are stored quantised: what our own training writes. */
+  /** The linear layers' weights are stored quantised: what our own training and `internvl quantize` write. */
   readonly precision?: QuantizedPrecision;
   /** Id that stands for an image token, where the configuration names it. */
   readonly imageTokenId?: number;
@@ -37,22 +37,40 @@ export function readChatConfig(config: unknown, where: string): ChatConfig {
     throw new ConfigError(
       `${where}: model_type is ${JSON.stringify((config as Fields | undefined)?.model_type)}; expected "internvl_chat", or "internvl" with a text_config`,
     );
-  const fields = config as Fields;
-  return fields.model_type === "internvl_chat" ? fromGitHub(fields, where) : fromNative(fields, where);
+  const { precision, fields } = splitPrecision(config as Fields, where);
+  const read = fields.model_type === "internvl_chat" ? fromGitHub : fromNative;
+  return { ...read(fields, where), ...(precision && { precision }) };
 }
 
-function fromGitHub(config: Fields, where: string): ChatConfig {
-  const { vision_config, llm_config, precision, ...rest } = config;
+/** Our own field beside the published ones. Throws a ConfigError for what it cannot be. */
+function splitPrecision(
+  config: Fields,
+  where: string,
+): { readonly precision: QuantizedPrecision | undefined; readonly fields: Fields } {
+  const { precision, ...fields } = config;
   if (precision !== undefined && !isQuantizedPrecision(precision as Precision))
     throw new ConfigError(
       `${where}: precision is ${JSON.stringify(precision)}; expected one of ${QUANTIZED_PRECISIONS.join(", ")}, or none`,
     );
+  return { precision: precision as QuantizedPrecision | undefined, fields };
+}
+
+/** `config.json` of a language model alone, and how its weights are stored, as {@link ChatConfig} has it. */
+export function readTextConfig(
+  config: Fields,
+  where: string,
+): { readonly language: LanguageModel; readonly precision: QuantizedPrecision | undefined } {
+  const { precision, fields } = splitPrecision(config, where);
+  return { language: readLanguageConfig(fields, where), precision };
+}
+
+function fromGitHub(config: Fields, where: string): ChatConfig {
+  const { vision_config, llm_config, ...rest } = config;
   if (!isObject(llm_config)) throw new ConfigError(`${where}: expected an object llm_config, found none`);
   const own = strip(rest, (key) => GITHUB_UNUSED.has(key));
   const vision = strip(isObject(vision_config) ? vision_config : {}, (key) => VISION_UNUSED.has(key));
   return {
     format: "github",
-    ...(precision !== undefined && { precision: precision as QuantizedPrecision }),
     chat: parse({ ...own, vision_config: vision }, where),
     language: readLanguageConfig(llm_config, `${where}: llm_config`),
   };

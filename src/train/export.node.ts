@@ -1,5 +1,3 @@
-import { open, rename } from "node:fs/promises";
-import { join } from "node:path";
 import type { HostTensor } from "../core/array.ts";
 import { isQuantizedPrecision, type Precision } from "../core/precisions.ts";
 import { applyPrecision } from "../models/precision.ts";
@@ -7,7 +5,7 @@ import type { Quantizer } from "../models/quantizer.ts";
 import { type Module, parameters } from "../nn/module.ts";
 import type { TensorSource } from "../runtime/runtime.ts";
 import { castSource } from "../weights/cast.ts";
-import { writeSafetensors } from "../weights/write-safetensors.node.ts";
+import { writeModel } from "../weights/write-model.node.ts";
 
 /** A trained model. */
 export interface Trained {
@@ -38,19 +36,5 @@ export async function exportModel(
       if (source.dtype === "f32" && source.shape.length > 1 && !key.endsWith(".scales"))
         stored.set(key, castSource(source, "f16", read));
   const json = { ...config, ...(quantized && { precision }) };
-  await writeWhole(join(folder, "config.json"), `${JSON.stringify(json, null, 2)}\n`);
-  await writeSafetensors(join(folder, "model.safetensors"), stored);
-}
-
-/** Writes a small file, whole or not at all. */
-export async function writeWhole(path: string, contents: string | Uint8Array): Promise<void> {
-  const partial = `${path}.partial`;
-  const file = await open(partial, "w");
-  try {
-    await file.writeFile(contents);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(partial, path);
+  await writeModel(folder, json, stored);
 }

@@ -8,8 +8,8 @@ import { TEXT_PREFIX } from "../text/clip-text.ts";
 import { writeSentencePieceModel } from "../text/sentencepiece-model.ts";
 import { openTokenizer, TOKENIZER_FILES } from "../text/tokenizer.node.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
+import { writeWhole } from "../weights/write-model.node.ts";
 import type { ContrastiveRecipe } from "./contrastive-recipe.ts";
-import { writeWhole } from "./export.node.ts";
 
 /** Counts are whole numbers: weights are spread over the texts in these units. */
 const UNITS = 1_000_000_000;

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { openTokenizer } from "../text/tokenizer.node.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
-import { writeWhole } from "./export.node.ts";
+import { writeWhole } from "../weights/write-model.node.ts";
 
 /**
  * Gives the tokenizer in a folder the special tokens that it lacks, behind its vocabulary, through the

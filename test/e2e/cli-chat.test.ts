@@ -207,3 +207,18 @@ describe("what is not possible ends with 2, a message and nothing on stdout", ()
     expect(stderr).not.toMatch(/\n\s+at /);
   });
 });
+
+test("a model is quantised into a folder once, says what it came to, and answers from there", async () => {
+  const quantize = () => cli(["quantize", "tiny", "tiny-w8", "--threads", "1", "--json"], options);
+  const first = await quantize();
+  expect(first).toMatchObject({ code: 0, stderr: "" });
+  expect(JSON.parse(first.stdout)).toMatchObject({ folder: "tiny-w8", precision: "w8" });
+  const again = await quantize();
+  expect(again.stderr).toContain("tiny-w8: there is a model in it (model.safetensors); name another folder");
+  expect(again.code).toBe(2);
+  const ask = (model: string, ...more: string[]) =>
+    cli(["chat", model, "Hello", "--max-tokens", "8", "--threads", "1", ...more], options);
+  const [stored, made] = await Promise.all([ask("tiny-w8"), ask("tiny", "--precision", "w8")]);
+  expect(stored.code).toBe(0);
+  expect(stored.stdout).toBe(made.stdout);
+});

@@ -26,6 +26,7 @@ const COMMANDS = [
   ["embed"],
   ["serve"],
   ["train"],
+  ["quantize"],
   ["eval"],
   ["eval", "retrieval"],
   ["eval", "classify"],

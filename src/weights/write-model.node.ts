@@ -1,0 +1,31 @@
+import { open, rename } from "node:fs/promises";
+import { join } from "node:path";
+import type { TensorSource } from "../runtime/runtime.ts";
+import { SINGLE_FILE } from "./safetensors.node.ts";
+import { writeSafetensors } from "./write-safetensors.node.ts";
+
+/** Larger checkpoints are split, as they are on the hub. */
+const SHARD_BYTES = 5e9;
+
+/** Writes config.json and the weights of a model in the published layout, each file whole or not at all. */
+export async function writeModel(
+  folder: string,
+  config: object,
+  weights: ReadonlyMap<string, TensorSource>,
+): Promise<void> {
+  await writeWhole(join(folder, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
+  await writeSafetensors(join(folder, SINGLE_FILE), weights, { maxShardBytes: SHARD_BYTES });
+}
+
+/** Writes a small file, whole or not at all. */
+export async function writeWhole(path: string, contents: string | Uint8Array): Promise<void> {
+  const partial = `${path}.partial`;
+  const file = await open(partial, "w");
+  try {
+    await file.writeFile(contents);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(partial, path);
+}
