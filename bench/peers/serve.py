@@ -3,6 +3,7 @@ The other half of a pair: reads a case as a line of JSON, then runs it for every
 (serve), or answers what each line asks for (answer).
 """
 import json
+import os
 import re
 import sys
 import time
@@ -29,7 +30,9 @@ def answer(prepare, library):
 def version(library):
     name = f"{library.__name__} {library.__version__}"
     if library.__name__ != "llama_cpp":
-        return name
+        # What PyTorch's kernels may use of the processor, where that is limited.
+        limit = os.environ.get("ONEDNN_MAX_CPU_ISA")
+        return f"{name} up to {limit}" if limit else name
     # What it was built for decides its speed more than its version does.
     built = re.findall(r"(AMX_INT8|AVX512_VNNI|AVX512|AVX2|NEON) = 1", library.llama_print_system_info().decode())
     return f"{name} built for {built[-1]}" if built else name
