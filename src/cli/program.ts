@@ -21,7 +21,7 @@ Environment:
   INTERNVL_MODEL  the model that is used without --model
   INTERNVL_INDEX  the index that is used without --index
                   (now ${defaultIndex(context.env)})
-  HF_TOKEN, HF_HUB_CACHE, HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE
+  HF_TOKEN, HF_HUB_CACHE, HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE, HTTPS_PROXY
                   as the hub's own tools take them, for models by their names
   PORT            the port of serve without --port
   INTERNVL_API_KEY

@@ -1,4 +1,6 @@
+import type { ProxyAgent } from "undici";
 import { messageOf } from "../core/errors.ts";
+import type { ProxyChoice } from "./proxy.node.ts";
 
 const MAX_REDIRECTS = 5;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
@@ -36,6 +38,7 @@ export class HostileAnswerError extends Error {
 export interface HubFetchOptions {
   readonly endpoint: string;
   readonly token: string | undefined;
+  readonly proxy: ProxyChoice;
   /** Longest wait for an answer, and for the next bytes of it. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal | undefined;
@@ -48,8 +51,9 @@ export type HubFetch = (input: string | URL | Request, init?: RequestInit) => Pr
  * answers that stop are given up. Throws a NetworkError, a HubStatusError for any status that is none of success, a
  * HostileAnswerError, or the signal's reason.
  */
-export function hubFetch({ endpoint, token, timeoutMs, signal }: HubFetchOptions): HubFetch {
+export function hubFetch({ endpoint, token, proxy, timeoutMs, signal }: HubFetchOptions): HubFetch {
   const hub = new URL(endpoint);
+  const send = sender(proxy);
   return async (input, init = {}) => {
     let url = new URL(input instanceof Request ? input.url : input);
     for (let hops = 0; hops <= MAX_REDIRECTS; hops++) {
@@ -59,7 +63,13 @@ export function hubFetch({ endpoint, token, timeoutMs, signal }: HubFetchOptions
       headers.set("User-Agent", "internvl");
       if (token !== undefined && url.origin === hub.origin) headers.set("Authorization", `Bearer ${token}`);
       else headers.delete("Authorization");
-      const response = await answerInTime(url, { ...init, headers, redirect: "manual" }, timeoutMs, signal);
+      const response = await answerInTime(
+        send,
+        url,
+        { ...init, headers, redirect: "manual" },
+        timeoutMs,
+        signal,
+      );
       if (!REDIRECTS.has(response.status)) return succeeded(response);
       await response.body?.cancel();
       const location = response.headers.get("location") ?? "";
@@ -67,6 +77,22 @@ export function hubFetch({ endpoint, token, timeoutMs, signal }: HubFetchOptions
       url = new URL(location, url);
     }
     throw new HostileAnswerError(`answers with more than ${MAX_REDIRECTS} redirects`);
+  };
+}
+
+type Send = (url: URL, init: RequestInit) => Promise<Response>;
+
+/** `fetch`, through a proxy where one is to be asked: Node's own knows none before version 22.21. */
+function sender(proxy: ProxyChoice): Send {
+  const agents = new Map<string, ProxyAgent>();
+  return async (url, init) => {
+    const address = proxy(url);
+    if (address === undefined) return fetch(url, init);
+    const undici = await import("undici");
+    const agent = agents.get(address) ?? new undici.ProxyAgent(address);
+    agents.set(address, agent);
+    const through = { ...init, dispatcher: agent } as Parameters<typeof undici.fetch>[1];
+    return (await undici.fetch(url, through)) as unknown as Response;
   };
 }
 
@@ -90,6 +116,7 @@ export const apiFetch =
 
 /** One request. Each chunk of the body must come within `timeoutMs`. */
 async function answerInTime(
+  send: Send,
   url: URL,
   init: RequestInit,
   timeoutMs: number,
@@ -109,7 +136,7 @@ async function answerInTime(
     }
   };
   const both = signal ? AbortSignal.any([signal, late.signal]) : late.signal;
-  const { status, headers, body } = await inTime(() => fetch(url, { ...init, signal: both }));
+  const { status, headers, body } = await inTime(() => send(url, { ...init, signal: both }));
   const reader = body?.getReader();
   if (reader === undefined) return new Response(null, { status, headers });
   const watched = new ReadableStream<Uint8Array>({

@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { UsageError } from "../core/errors.ts";
+import { type ProxyChoice, proxiesOf } from "./proxy.node.ts";
 
 /** Where models come from and where they are kept. */
 export interface HubSettings {
@@ -12,6 +13,7 @@ export interface HubSettings {
   readonly token: string | undefined;
   /** Nothing may be asked of the network. */
   readonly offline: boolean;
+  readonly proxy: ProxyChoice;
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -20,7 +22,8 @@ const YES = new Set(["1", "ON", "YES", "TRUE"]);
 
 /**
  * The settings that the hub's own tools take from the environment (huggingface_hub, "Environment variables"): HF_ENDPOINT,
- * HF_HUB_CACHE (before it HUGGINGFACE_HUB_CACHE), HF_HOME, XDG_CACHE_HOME, HF_TOKEN, HF_TOKEN_PATH, HF_HUB_OFFLINE.
+ * HF_HUB_CACHE (before it HUGGINGFACE_HUB_CACHE), HF_HOME, XDG_CACHE_HOME, HF_TOKEN, HF_TOKEN_PATH, HF_HUB_OFFLINE,
+ * and the proxies of {@link proxiesOf}.
  * `@huggingface/hub` reads the cache's place from its own process only. Throws a UsageError for an endpoint that is no
  * address.
  */
@@ -39,6 +42,7 @@ export async function hubSettings(env: Environment): Promise<HubSettings> {
     cacheDir: expand(HF_HUB_CACHE || HUGGINGFACE_HUB_CACHE || join(home, "hub")),
     token: env.HF_TOKEN?.trim() || (await savedToken(expand(env.HF_TOKEN_PATH || join(home, "token")))),
     offline: YES.has((env.HF_HUB_OFFLINE ?? "").toUpperCase()),
+    proxy: proxiesOf(env),
   };
 }
 
