@@ -76,5 +76,7 @@ function systemProblem(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   const { code, path } = error as NodeJS.ErrnoException;
   const text = code && SYSTEM_PROBLEMS[code];
-  return text && path ? `${path}: ${text}` : undefined;
+  if (text && path) return `${path}: ${text}`;
+  // What a file that is open already could not write has no path.
+  return code === "ENOSPC" ? text : undefined;
 }

@@ -293,7 +293,7 @@ describe("a hub that is none", () => {
     const fetch = hubFetch({
       endpoint: "https://hub.example",
       token: "t",
-      proxy: () => undefined,
+      proxies: () => () => undefined,
       timeoutMs: 500,
       signal: undefined,
     });

@@ -38,7 +38,7 @@ export class HostileAnswerError extends Error {
 export interface HubFetchOptions {
   readonly endpoint: string;
   readonly token: string | undefined;
-  readonly proxy: ProxyChoice;
+  readonly proxies: () => ProxyChoice;
   /** Longest wait for an answer, and for the next bytes of it. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal | undefined;
@@ -51,9 +51,9 @@ export type HubFetch = (input: string | URL | Request, init?: RequestInit) => Pr
  * answers that stop are given up. Throws a NetworkError, a HubStatusError for any status that is none of success, a
  * HostileAnswerError, or the signal's reason.
  */
-export function hubFetch({ endpoint, token, proxy, timeoutMs, signal }: HubFetchOptions): HubFetch {
+export function hubFetch({ endpoint, token, proxies, timeoutMs, signal }: HubFetchOptions): HubFetch {
   const hub = new URL(endpoint);
-  const send = sender(proxy);
+  const send = sender(proxies());
   return async (input, init = {}) => {
     let url = new URL(input instanceof Request ? input.url : input);
     for (let hops = 0; hops <= MAX_REDIRECTS; hops++) {
@@ -89,10 +89,14 @@ function sender(proxy: ProxyChoice): Send {
     const address = proxy(url);
     if (address === undefined) return fetch(url, init);
     const undici = await import("undici");
-    const agent = agents.get(address) ?? new undici.ProxyAgent(address);
-    agents.set(address, agent);
-    const through = { ...init, dispatcher: agent } as Parameters<typeof undici.fetch>[1];
-    return (await undici.fetch(url, through)) as unknown as Response;
+    try {
+      const agent = agents.get(address) ?? new undici.ProxyAgent(address);
+      agents.set(address, agent);
+      const through = { ...init, dispatcher: agent } as Parameters<typeof undici.fetch>[1];
+      return (await undici.fetch(url, through)) as unknown as Response;
+    } catch (error) {
+      throw new Error(`through the proxy ${new URL(address).host}: ${reasonOf(error)}`);
+    }
   };
 }
 
@@ -154,9 +158,13 @@ async function answerInTime(
 function failure(error: unknown, url: URL, signal: AbortSignal | undefined, late: AbortSignal): unknown {
   if (signal?.aborted) return signal.reason;
   if (late.aborted) return late.reason;
+  return new NetworkError(`${url.host}: ${reasonOf(error)}`, { cause: error });
+}
+
+/** What the system says of a failed request. */
+function reasonOf(error: unknown): string {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  const code = (cause as NodeJS.ErrnoException).code;
-  return new NetworkError(`${url.host}: ${code ?? messageOf(cause)}`, { cause: error });
+  return (cause as NodeJS.ErrnoException).code ?? messageOf(cause);
 }
 
 /** The response, if it is one of success. */

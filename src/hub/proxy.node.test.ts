@@ -32,17 +32,23 @@ describe("an address is asked", () => {
     ["directly at the port", { HTTPS_PROXY: P, NO_PROXY: "a.b:443" }, "https://a.b/", undefined],
     ["directly where all are", { HTTPS_PROXY: P, NO_PROXY: "*" }, "https://a.b/", undefined],
     ["directly on this machine", { ALL_PROXY: P }, "http://127.0.0.1:8080/", undefined],
+    ["directly with a dot at its end", { HTTPS_PROXY: P, NO_PROXY: "a.b." }, "https://x.a.b./", undefined],
+    ["directly by IPv6", { HTTPS_PROXY: P, NO_PROXY: "2001:db8::1" }, "https://[2001:db8::1]/", undefined],
+    ["through it where a star is not before a dot", { HTTPS_PROXY: P, NO_PROXY: "*b" }, "https://a.b/", P],
     ["directly on this machine by IPv6", { ALL_PROXY: P }, "http://[::1]:8080/", undefined],
   ])("%s", (_, environment, url, expected) => {
     expect(proxiesOf(environment)(new URL(url))).toBe(expected);
   });
 
-  test.each(["socks5://proxy:1080", "http://", "http://user:secret@"])("not through %s", (proxy) => {
-    const choosing = () => proxiesOf({ HTTPS_PROXY: proxy });
-    expect(choosing).toThrow(UsageError);
-    expect(choosing).toThrow(/HTTPS_PROXY: expected the address of a proxy as http:\/\/HOST:PORT/);
-    expect(choosing).not.toThrow(/secret/);
-  });
+  test.each(["socks5://proxy:1080", "http://", "http://user:secret@", "user:sec/ret@proxy:1"])(
+    "not through %s",
+    (proxy) => {
+      const choosing = () => proxiesOf({ HTTPS_PROXY: proxy });
+      expect(choosing).toThrow(UsageError);
+      expect(choosing).toThrow(/HTTPS_PROXY: expected the address of a proxy as http:\/\/HOST:PORT/);
+      expect(choosing).not.toThrow(/sec\/?ret/);
+    },
+  );
 });
 
 test("a model comes through a proxy that asks who one is; the token goes to the hub alone", async () => {
@@ -83,4 +89,19 @@ test("a model comes through a proxy that asks who one is; the token goes to the 
     for (const socket of sockets) socket.destroy();
     proxy.close();
   }
+});
+
+test("a proxy that does not answer is named, and not asked offline", async () => {
+  await using folder = await temporaryFolder();
+  const environment = { HOME: folder.path, HTTPS_PROXY: "http://me:pass@127.0.0.1:1" };
+  const options = { environment, timeoutMs: 2_000, retryMs: 1 };
+  const failing = downloadModel("a/model", options);
+  await expect(failing).rejects.toThrow(/huggingface\.co: through the proxy 127\.0\.0\.1:1: ECONNREFUSED/);
+  await expect(failing).rejects.not.toThrow(/pass/);
+  const offline = downloadModel("a/model", {
+    ...options,
+    environment: { ...environment, HTTPS_PROXY: "socks5://x" },
+    offline: true,
+  });
+  await expect(offline).rejects.not.toThrow(/HTTPS_PROXY/);
 });

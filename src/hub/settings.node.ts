@@ -13,7 +13,8 @@ export interface HubSettings {
   readonly token: string | undefined;
   /** Nothing may be asked of the network. */
   readonly offline: boolean;
-  readonly proxy: ProxyChoice;
+  /** Throws a UsageError for a proxy that is none; where nothing is asked of the network, nothing is asked of this. */
+  readonly proxies: () => ProxyChoice;
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -42,7 +43,7 @@ export async function hubSettings(env: Environment): Promise<HubSettings> {
     cacheDir: expand(HF_HUB_CACHE || HUGGINGFACE_HUB_CACHE || join(home, "hub")),
     token: env.HF_TOKEN?.trim() || (await savedToken(expand(env.HF_TOKEN_PATH || join(home, "token")))),
     offline: YES.has((env.HF_HUB_OFFLINE ?? "").toUpperCase()),
-    proxy: proxiesOf(env),
+    proxies: () => proxiesOf(env),
   };
 }
 

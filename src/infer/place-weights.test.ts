@@ -15,5 +15,6 @@ test("a hundred million float weights are kept in 8 bits where nothing is said, 
 
 test("fewer, and weights that are quantised already, stay as in the file", () => {
   expect(usualPrecision(checkpoint(["bf16", 10_000, 9_999], ["f32", 9_999]))).toBeUndefined();
+  expect(usualPrecision(checkpoint(["f8_e4m3", 20_000, 10_000], ["bf16", 10]))).toBeUndefined();
   expect(usualPrecision(checkpoint(["u8", 20_000, 10_000], ["f16", 20_000, 10_000]))).toBeUndefined();
 });

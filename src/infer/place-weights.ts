@@ -1,5 +1,4 @@
 import { type HostTensor, sizeOf } from "../core/array.ts";
-import { isFloat } from "../core/dtype.ts";
 import { UsageError } from "../core/errors.ts";
 import type { Precision, QuantizedPrecision } from "../core/precisions.ts";
 import { keepBlocks } from "../models/keep-blocks.ts";
@@ -8,6 +7,7 @@ import type { Quantizer } from "../models/quantizer.ts";
 import { unstackExperts } from "../models/unstack-experts.ts";
 import { type Module, parameters } from "../nn/module.ts";
 import type { TensorSource } from "../runtime/runtime.ts";
+import { canCast } from "../weights/cast.ts";
 import type { Checkpoint } from "../weights/checkpoint.ts";
 import { isExpertStack } from "../weights/ggml-rows.ts";
 import { COMPUTED_TABLES } from "../weights/internvl-chat-keys.ts";
@@ -35,7 +35,7 @@ const LARGE = 1e8;
 export function usualPrecision({ tensors }: Pick<Checkpoint, "tensors">): Precision | undefined {
   const all = [...tensors.values()];
   const count = all.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
-  return count >= LARGE && all.every(({ dtype }) => isFloat(dtype)) ? "w8" : undefined;
+  return count >= LARGE && all.every(({ dtype }) => canCast(dtype, "f32")) ? "w8" : undefined;
 }
 
 /** With what makes quantised weights, until they are loaded: the quantised precisions need it. */

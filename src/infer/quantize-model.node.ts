@@ -1,17 +1,18 @@
-import { copyFile, mkdir, readdir, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { mkdir, readdir, readFile, rename, rm, rmdir, stat, writeFile } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
 import { bytesOf } from "../core/array.ts";
 import { UsageError } from "../core/errors.ts";
+import { FolderLock, LockHeldError } from "../core/folder-lock.node.ts";
 import type { QuantizedPrecision } from "../core/precisions.ts";
 import { Quantizer } from "../models/quantizer.ts";
 import type { Fields } from "../models/unused-fields.ts";
 import { createRuntime } from "../runtime/ort.node.ts";
 import type { TensorSource } from "../runtime/runtime.ts";
+import { TOKENIZER_FILES } from "../text/tokenizer.node.ts";
 import { loadSource } from "../weights/checkpoint.ts";
 import { readTensor } from "../weights/file-range.node.ts";
 import { openCheckpoint } from "../weights/open-checkpoint.node.ts";
 import { writeModel } from "../weights/write-model.node.ts";
-import { namesIn, removeUnfinished } from "../weights/write-safetensors.node.ts";
 import { isChatModel } from "./is-chat-model.node.ts";
 import { openModel } from "./load-model.node.ts";
 import { placeFolder } from "./open-chat-model.node.ts";
@@ -34,14 +35,19 @@ export interface QuantizeSummary {
   readonly to: number;
 }
 
-/** What a model's folder holds beside its weights that belongs to it: tokenizers, templates, settings, licences. */
-const BESIDE = /^(?!config\.json$|.*\.index\.json$).*\.(json|jinja|model|txt)$|^(LICEN[CS]E|NOTICE)/i;
+/** What belongs to a model beside its configuration and weights. */
+const BESIDE = [
+  ...TOKENIZER_FILES,
+  ...["generation_config.json", "chat_template.jinja", "chat_template.json", "preprocessor_config.json"],
+  ...["LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE"],
+];
 
 /**
  * Writes a model quantised into a folder of its own, from which it is loaded in a fraction of the time and with the same
  * weights as with `precision`: of a chat model, a language model alone or InternVL-C, in any format that is read but GGUF.
- * Adapters are merged. Tensors have the names of the GitHub format. One weight at a time is in memory. Throws a
- * UsageError when there is a model in the folder, or the weights are quantised already.
+ * Adapters are merged. Tensors have the names of the GitHub format. One weight at a time is in memory. The folder appears
+ * when it is whole: until then it is FOLDER.partial, which another run after a kill begins anew. Throws a UsageError when
+ * there is something in the folder, or the weights are quantised already.
  */
 export async function quantizeModel(
   path: string,
@@ -67,20 +73,35 @@ export async function quantizeModel(
     };
     return [key, { dtype: source.dtype, shape: source.shape, load }];
   });
-  await mkdir(folder, { recursive: true });
-  await removeUnfinished(folder);
-  await copyBeside((await stat(path)).isDirectory() ? path : dirname(path), folder);
-  await writeModel(folder, { ...config, precision }, new Map(watched));
+  const draft = `${resolve(folder)}.partial`;
+  await mkdir(draft, { recursive: true });
+  try {
+    await using _lock = await FolderLock.acquire(draft);
+    for (const name of await readdir(draft))
+      if (!name.startsWith("lock")) await rm(join(draft, name), { recursive: true });
+    await copyBeside((await stat(path)).isDirectory() ? path : dirname(path), draft);
+    await writeModel(draft, { ...config, precision }, new Map(watched));
+  } catch (error) {
+    // What another process is writing stays.
+    if (!(error instanceof LockHeldError)) await rm(draft, { recursive: true, force: true });
+    throw error;
+  }
+  await rmdir(folder).catch(() => {}); // an empty one; of any other the next line tells
+  await rename(draft, folder);
   return { folder, precision, from, to };
 }
 
 async function checkFree(folder: string): Promise<void> {
-  const files = await namesIn(folder).catch((error: NodeJS.ErrnoException) => {
-    throw new UsageError(`${folder}: expected a folder, or the name of one to be made (${error.code})`);
-  });
-  const weights = files.find((name) => /\.(safetensors|index\.json|bin|pth|pt)$/.test(name));
-  if (weights !== undefined)
-    throw new UsageError(`${folder}: there is a model in it (${weights}); name another folder`);
+  if (folder === "") throw new UsageError("quantize: the name of the folder is empty; give one");
+  const first = await readdir(folder).then(
+    ([name]) => name,
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return undefined;
+      throw new UsageError(`${folder}: expected a folder, or the name of one to be made (${error.code})`);
+    },
+  );
+  if (first !== undefined)
+    throw new UsageError(`${folder}: there is something in it (${first}); name a new folder`);
 }
 
 /** A model's configuration and its weights, quantised when they are loaded. */
@@ -108,7 +129,10 @@ function merged(config: Fields): Fields {
 }
 
 async function copyBeside(from: string, to: string): Promise<void> {
-  for (const entry of await readdir(from, { withFileTypes: true }))
-    if (BESIDE.test(entry.name) && !entry.isDirectory())
-      await copyFile(join(from, entry.name), join(to, entry.name));
+  for (const name of BESIDE) {
+    const bytes = await readFile(join(from, name)).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "ENOENT") throw error;
+    });
+    if (bytes) await writeFile(join(to, name), bytes);
+  }
 }

@@ -71,6 +71,14 @@ export function architectureOf(
   );
 }
 
+/** Whether a configuration is that of a language model alone, one that is known or not. */
+export const isLanguageConfig = (config: {
+  readonly architectures?: readonly unknown[];
+  readonly model_type?: unknown;
+}): boolean =>
+  String(config.architectures?.[0]).endsWith("ForCausalLM") ||
+  (config.architectures === undefined && Object.hasOwn(MODEL_TYPES, String(config.model_type)));
+
 /** A language model by the class that its configuration names; fields must be the class's own. */
 export const languageModel = (architecture: string, raw: unknown, where: string): LanguageModel =>
   FAMILIES[architecture]!(raw, where);

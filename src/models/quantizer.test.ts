@@ -112,6 +112,21 @@ describe("blocks", () => {
     );
   });
 
+  test("refuses what is storage only", async () => {
+    const w = { dtype: "f8_e4m3", shape: [1, 16], data: new Uint8Array(16) } as const;
+    const quantizing = quantizer.blocks(w, { bits: 8, blockSize: 16 }, "fc1");
+    await expect(quantizing).rejects.toThrow(CheckpointError);
+    await expect(quantizing).rejects.toThrow("fc1 is stored as f8_e4m3");
+  });
+
+  test("tiny weights are quantised as others", async () => {
+    const w = f32([1, 32], weight(1, 32, 5, 1e-38).data);
+    const { codes, scales } = await quantizer.channels(w, "w");
+    expect([...codes.data].every((c) => Math.abs(c) <= 127)).toBe(true);
+    for (const [k, v] of w.data.entries())
+      expect(Math.abs(codes.data[k]! * scales.data[0]! - v)).toBeLessThan(1e-39);
+  });
+
   test("refuses what is no matrix", async () => {
     const quantizing = quantizer.blocks(f32([4], [1, 2, 3, 4]), { bits: 4, blockSize: 16 }, "fc1");
     await expect(quantizing).rejects.toThrow(ShapeError);

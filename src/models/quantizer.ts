@@ -6,6 +6,7 @@ import type { QuantizationSpec } from "../nn/quantized.ts";
 import { emit } from "../onnx/emit.ts";
 import { cast, quantizeBlocks, quantizeChannels } from "../ops/index.ts";
 import type { Runtime, Session } from "../runtime/runtime.ts";
+import { canCast } from "../weights/cast.ts";
 
 /** A quantised weight's parts, as the layers of nn/quantized.ts have them. */
 export interface QuantizedParts {
@@ -108,6 +109,10 @@ function sizes(weight: HostTensor, name: string): readonly [N: number, K: number
   const [N, K] = weight.shape;
   if (N === undefined || K === undefined || weight.shape.length !== 2)
     throw new ShapeError(`quantizing: expected ${name} as [N, K], found [${weight.shape}]`);
+  if (!canCast(weight.dtype, "f32"))
+    throw new CheckpointError(
+      `quantizing: ${name} is stored as ${weight.dtype}, of which nothing is computed; leave the precision out`,
+    );
   return [N, K];
 }
 

@@ -16,7 +16,7 @@ function scaled(
   const poison = g.node("Mul", [lineReduction(g, "ReduceSum", x), scalar(0)]);
   const scales = g.node("Add", [g.node("Mul", [largest, scalar(1 / code)]), poison]);
   const divisors = g.node("Where", [g.node("Equal", [scales, scalar(0)]), scalar(1), scales]);
-  const ratios = g.node("Mul", [x, g.node("Reciprocal", [divisors])]);
+  const ratios = g.node("Div", [x, divisors]);
   return { ratios, scales: g.node("Squeeze", [scales, g.constant(i64([1], [1]))]) };
 }
 

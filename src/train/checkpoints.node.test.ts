@@ -4,8 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { f32 } from "../core/array.ts";
 import { CheckpointError, ConfigError } from "../core/errors.ts";
-import { removeUnfinished } from "../weights/write-safetensors.node.ts";
-import { loadLatestState, saveState } from "./checkpoints.node.ts";
+import { loadLatestState, removeUnfinished, saveState } from "./checkpoints.node.ts";
 
 let folder: string;
 beforeEach(async () => {

@@ -1,13 +1,15 @@
-import { rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { HostTensor } from "../core/array.ts";
 import { CheckpointError } from "../core/errors.ts";
 import { readTensor } from "../weights/file-range.node.ts";
 import { openSafetensors } from "../weights/safetensors.node.ts";
-import { namesIn, writeSafetensors } from "../weights/write-safetensors.node.ts";
+import { writeSafetensors } from "../weights/write-safetensors.node.ts";
 import { checkSameRun, type RunIdentity } from "./run-identity.ts";
 
 const FILE = /^step-(\d{8})\.safetensors$/;
+/** What a kill leaves of a file that was being written. */
+const UNFINISHED = /^\.(step-\d{8}|model)\.safetensors\.[0-9a-f]+\.tmp$/;
 
 const fileOf = (folder: string, step: number) =>
   join(folder, `step-${String(step).padStart(8, "0")}.safetensors`);
@@ -32,6 +34,13 @@ export async function saveState(
   for (const old of reached.slice(keep)) await rm(fileOf(folder, old));
 }
 
+async function namesIn(folder: string): Promise<string[]> {
+  return readdir(folder).catch((e: NodeJS.ErrnoException) => {
+    if (e.code === "ENOENT") return [];
+    throw e;
+  });
+}
+
 /** Steps of the saved checkpoints, newest first. */
 async function savedSteps(folder: string): Promise<number[]> {
   const names = await namesIn(folder);
@@ -44,6 +53,11 @@ async function savedSteps(folder: string): Promise<number[]> {
 /** Whether a run has left checkpoints in the folder. */
 export const hasCheckpoints = async (folder: string): Promise<boolean> =>
   (await savedSteps(folder)).length > 0;
+
+/** Removes files that a killed run did not finish. No other run may be writing into the folder. */
+export async function removeUnfinished(folder: string): Promise<void> {
+  for (const name of await namesIn(folder)) if (UNFINISHED.test(name)) await rm(join(folder, name));
+}
 
 /**
  * The newest readable checkpoint of the run, or undefined for a fresh start. One that is damaged is passed over, and

@@ -5,9 +5,8 @@ import { ConfigError, MediaError, messageOf, RuntimeFailure } from "../core/erro
 import type { FolderLock } from "../core/folder-lock.node.ts";
 import { Rng } from "../core/rng.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { removeUnfinished } from "../weights/write-safetensors.node.ts";
 import { abortable } from "./abortable.ts";
-import { loadLatestState, saveState } from "./checkpoints.node.ts";
+import { loadLatestState, removeUnfinished, saveState } from "./checkpoints.node.ts";
 import { MetricsLog } from "./metrics-log.node.ts";
 import { Pace } from "./pace.ts";
 import { fitPositionTables } from "./position-tables.ts";

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { type FileHandle, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { bytesOf, type HostTensor, rawBytes } from "../core/array.ts";
 import { CheckpointError } from "../core/errors.ts";
@@ -55,22 +55,6 @@ export async function writeSafetensors(
   } finally {
     await Promise.all([spool, ...staged].map((s) => s.discard()));
   }
-}
-
-/** What a kill leaves of a file that was being written. */
-const UNFINISHED = /^\..+\.safetensors(\.index\.json)?\.[0-9a-f]{12}\.tmp$/;
-
-/** Removes files that a killed process did not finish. No other may be writing into the folder. */
-export async function removeUnfinished(folder: string): Promise<void> {
-  for (const name of await namesIn(folder)) if (UNFINISHED.test(name)) await rm(join(folder, name));
-}
-
-/** Names in a folder; none where there is no folder. */
-export async function namesIn(folder: string): Promise<string[]> {
-  return readdir(folder).catch((e: NodeJS.ErrnoException) => {
-    if (e.code === "ENOENT") return [];
-    throw e;
-  });
 }
 
 /** A file that is written under a temporary name beside its own, then renamed. */

@@ -214,7 +214,7 @@ test("a model is quantised into a folder once, says what it came to, and answers
   expect(first).toMatchObject({ code: 0, stderr: "" });
   expect(JSON.parse(first.stdout)).toMatchObject({ folder: "tiny-w8", precision: "w8" });
   const again = await quantize();
-  expect(again.stderr).toContain("tiny-w8: there is a model in it (model.safetensors); name another folder");
+  expect(again.stderr).toContain("tiny-w8: there is something in it (");
   expect(again.code).toBe(2);
   const ask = (model: string, ...more: string[]) =>
     cli(["chat", model, "Hello", "--max-tokens", "8", "--threads", "1", ...more], options);

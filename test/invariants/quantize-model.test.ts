@@ -1,4 +1,4 @@
-import { cp, readdir, readFile, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, expect, test } from "vitest";
@@ -60,6 +60,25 @@ test.each<[string, QuantizedPrecision]>([
   expect(await placed(to)).toEqual(await placed(golden(name), precision));
 });
 
+test("a model that is named by its file, and one whose configuration names no class", async () => {
+  await using folder = await temporaryFolder();
+  const [from, to] = [join(folder.path, "hf"), join(folder.path, "made")];
+  const file = join(golden("chat-qwen2"), "model.safetensors");
+  await quantizeModel(file, to, { threads: 1 });
+  expect(await placed(to)).toEqual(await placed(file, "w8"));
+  const { text_config } = JSON.parse(await readFile(join(golden("hf-qwen3"), "config.json"), "utf8"));
+  const { architectures: _, ...config } = text_config;
+  const whole = await openSafetensors(join(golden("hf-qwen3"), "model.safetensors"));
+  const tensors = [...whole.tensors].flatMap(([key, t]) => {
+    const own = /language_model\.(.+)$/.exec(key)?.[1] ?? (key === "lm_head.weight" ? key : undefined);
+    return own === undefined ? [] : [[own.replace(/^(?!model\.|lm_head)/, "model."), t] as const];
+  });
+  await writeSafetensors(join(from, "model.safetensors"), tensors);
+  await writeFile(join(from, "config.json"), JSON.stringify({ model_type: "qwen3", ...config }));
+  await quantizeModel(from, join(folder.path, "text"), { threads: 1 });
+  expect(await placed(join(folder.path, "text"))).toEqual(await placed(from, "w8"));
+});
+
 test("a language model alone", async () => {
   await using folder = await temporaryFolder();
   const [from, to] = [join(folder.path, "text"), join(folder.path, "made")];
@@ -118,12 +137,15 @@ test("the folder answers as the model does in this precision, with all that belo
   await writeTinyChat(from);
   await writeFile(join(from, "LICENSE"), "MIT");
   await writeFile(join(from, "modeling_internvl_chat.py"), "raise SystemExit");
-  // What a process that was killed left.
-  await cp(from, to, { recursive: true, filter: (path) => !path.endsWith(".safetensors") });
-  await writeFile(join(to, ".model.safetensors.0123456789ab.tmp"), "half");
+  await writeFile(join(from, "passwords.txt"), "mine");
+  // What a process that was killed left, and an empty folder in its place.
+  await mkdir(to);
+  await mkdir(`${to}.partial`);
+  await writeFile(join(`${to}.partial`, "tokenizer.model"), "of another model");
   await quantizeModel(from, to, { threads: 1 });
-  const files = (await readdir(from)).filter((name) => !name.endsWith(".py"));
-  expect((await readdir(to)).filter((name) => !name.endsWith(".py")).sort()).toEqual(files.sort());
+  const own = (await readdir(from)).filter((name) => !/\.py$|^passwords/.test(name));
+  expect((await readdir(to)).sort()).toEqual(own.sort());
+  expect((await readdir(folder.path)).sort()).toEqual(["made", "tiny"]);
   const says = async (path: string, precision?: "w8") => {
     await using model = await loadChatModel(path, { threads: 1, ...(precision && { precision }) });
     let text = "";
@@ -146,8 +168,9 @@ test("a folder that holds a model, a .gguf file and what is quantised already ar
     await expect(quantizing).rejects.toThrow(UsageError);
     await expect(quantizing).rejects.toThrow(message);
   };
-  await refused(from, from, /tiny: there is a model in it \(model\.safetensors\); name another folder/);
+  await refused(from, from, /tiny: there is something in it \(.*\); name a new folder/);
   await refused(from, join(from, "config.json"), /config\.json: expected a folder, .*ENOTDIR/);
+  await refused(from, "", /the name of the folder is empty/);
   await refused(join(folder.path, "model.gguf"), to, /a \.gguf file is used as it is/);
   await quantizeModel(from, to, { threads: 1 });
   await refused(to, join(folder.path, "again"), /made: its weights are quantised already \(w8\)/);
@@ -161,5 +184,5 @@ test("what was stopped leaves no weights behind", async () => {
   const onProgress = () => stop.abort(new Error("stopped"));
   const quantizing = quantizeModel(from, to, { threads: 1, signal: stop.signal, onProgress });
   await expect(quantizing).rejects.toThrow("stopped");
-  expect((await readdir(to)).filter((name) => name.includes("safetensors"))).toEqual([]);
+  expect(await readdir(folder.path)).toEqual(["tiny"]);
 });
