@@ -1,11 +1,9 @@
 import { CheckpointError, UsageError } from "../core/errors.ts";
-import { TOKENIZER_FILES } from "../text/tokenizer.node.ts";
+import { PROMPT_FILES, TOKENIZER_FILES } from "../text/tokenizer.node.ts";
 import { chooseWeights } from "../weights/open-checkpoint.node.ts";
 import { type HubName, isPlainName, repositoryOf } from "./hub-name.ts";
 import type { HubFile, Repository } from "./repository.node.ts";
 
-/** What the loaders read beside weights and tokenizers. */
-const DESCRIPTIONS = ["config.json", "generation_config.json", "chat_template.jinja", "chat_template.json"];
 /** More than any of them has: a repository must not fill the disk with what is called a configuration. */
 const MAX_DESCRIPTION_BYTES = 64 * 2 ** 20;
 
@@ -31,7 +29,7 @@ export const shardEnding = (index: string): string => /(\.\w+)\.index\.json$/.ex
  */
 export function neededFiles(name: HubName, { files }: Repository): NeededFiles {
   const here = [...files.keys()].filter(isPlainName);
-  const descriptions = pick(files, [...DESCRIPTIONS, ...TOKENIZER_FILES]);
+  const descriptions = pick(files, ["config.json", ...PROMPT_FILES, ...TOKENIZER_FILES]);
   if (name.file !== undefined) {
     const file = files.get(name.file) ?? noFile(name, [...files.keys()]);
     return {

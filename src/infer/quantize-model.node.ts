@@ -1,19 +1,20 @@
-import { mkdir, readdir, readFile, rename, rm, rmdir, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { bytesOf } from "../core/array.ts";
 import { UsageError } from "../core/errors.ts";
 import { FolderLock, LockHeldError } from "../core/folder-lock.node.ts";
 import type { QuantizedPrecision } from "../core/precisions.ts";
+import { isChatConfig } from "../models/chat-config.ts";
+import { isLanguageConfig } from "../models/language_models.ts";
 import { Quantizer } from "../models/quantizer.ts";
 import type { Fields } from "../models/unused-fields.ts";
 import { createRuntime } from "../runtime/ort.node.ts";
 import type { TensorSource } from "../runtime/runtime.ts";
-import { TOKENIZER_FILES } from "../text/tokenizer.node.ts";
+import { PROMPT_FILES, TOKENIZER_FILES } from "../text/tokenizer.node.ts";
 import { loadSource } from "../weights/checkpoint.ts";
 import { readTensor } from "../weights/file-range.node.ts";
 import { openCheckpoint } from "../weights/open-checkpoint.node.ts";
-import { writeModel } from "../weights/write-model.node.ts";
-import { isChatModel } from "./is-chat-model.node.ts";
+import { copyFiles, writeModel } from "../weights/write-model.node.ts";
 import { openModel } from "./load-model.node.ts";
 import { placeFolder } from "./open-chat-model.node.ts";
 
@@ -38,8 +39,8 @@ export interface QuantizeSummary {
 /** What belongs to a model beside its configuration and weights. */
 const BESIDE = [
   ...TOKENIZER_FILES,
-  ...["generation_config.json", "chat_template.jinja", "chat_template.json", "preprocessor_config.json"],
-  ...["LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE"],
+  ...PROMPT_FILES,
+  ...["preprocessor_config.json", "LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE"],
 ];
 
 /**
@@ -79,7 +80,7 @@ export async function quantizeModel(
     await using _lock = await FolderLock.acquire(draft);
     for (const name of await readdir(draft))
       if (!name.startsWith("lock")) await rm(join(draft, name), { recursive: true });
-    await copyBeside((await stat(path)).isDirectory() ? path : dirname(path), draft);
+    await copyFiles(BESIDE, (await stat(path)).isDirectory() ? path : dirname(path), draft);
     await writeModel(draft, { ...config, precision }, new Map(watched));
   } catch (error) {
     // What another process is writing stays.
@@ -107,7 +108,6 @@ async function checkFree(folder: string): Promise<void> {
 /** A model's configuration and its weights, quantised when they are loaded. */
 async function place(path: string, precision: QuantizedPrecision, quantizer: Quantizer) {
   const placing = { precision, quantizer };
-  const isChat = await isChatModel(path);
   const opened = await openCheckpoint(path);
   const config = (opened.config ?? {}) as Fields;
   if (config.precision !== undefined)
@@ -116,7 +116,7 @@ async function place(path: string, precision: QuantizedPrecision, quantizer: Qua
     );
   const bytes = [...opened.checkpoint.tensors.values()].map(({ dtype, shape }) => bytesOf(dtype, shape));
   const from = bytes.reduce((sum, n) => sum + n, 0);
-  if (isChat)
+  if (isChatConfig(config) || isLanguageConfig(config))
     return { config: merged(config), weights: (await placeFolder(path, opened, placing)).weights, from };
   const { model, weights } = await openModel(path, placing);
   return { config: opened.config === undefined ? model.cfg : config, weights, from };
@@ -126,13 +126,4 @@ async function place(path: string, precision: QuantizedPrecision, quantizer: Qua
 function merged(config: Fields): Fields {
   const ranks = ["use_llm_lora", "use_backbone_lora"].filter((name) => name in config);
   return { ...config, ...Object.fromEntries(ranks.map((name) => [name, 0])) };
-}
-
-async function copyBeside(from: string, to: string): Promise<void> {
-  for (const name of BESIDE) {
-    const bytes = await readFile(join(from, name)).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== "ENOENT") throw error;
-    });
-    if (bytes) await writeFile(join(to, name), bytes);
-  }
 }

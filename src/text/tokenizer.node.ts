@@ -14,6 +14,13 @@ export const TOKENIZER_FILES: readonly string[] = [
   ...["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"],
 ];
 
+/** What loading a model reads beside its weights, tokenizer and config.json. */
+export const PROMPT_FILES: readonly string[] = [
+  "generation_config.json",
+  "chat_template.jinja",
+  "chat_template.json",
+];
+
 const MAX_BYTES = 64 * 2 ** 20;
 
 /** The file's bytes, undefined when there is none. */

@@ -1,4 +1,4 @@
-import { readdir, readFile, rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { languageShares } from "../data/captions.ts";
 import type { ManifestItem } from "../data/manifest.ts";
@@ -8,7 +8,7 @@ import { TEXT_PREFIX } from "../text/clip-text.ts";
 import { writeSentencePieceModel } from "../text/sentencepiece-model.ts";
 import { openTokenizer, TOKENIZER_FILES } from "../text/tokenizer.node.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
-import { writeWhole } from "../weights/write-model.node.ts";
+import { copyFiles, writeWhole } from "../weights/write-model.node.ts";
 import type { ContrastiveRecipe } from "./contrastive-recipe.ts";
 
 /** Counts are whole numbers: weights are spread over the texts in these units. */
@@ -71,12 +71,7 @@ export function prepareTokenizer(
 
 async function copyTokenizer(from: string, to: string): Promise<void> {
   await openTokenizer(from); // before anything is copied: a message about the folder that the recipe names
-  for (const name of TOKENIZER_FILES) {
-    const bytes = await readFile(join(from, name)).catch((e: NodeJS.ErrnoException) => {
-      if (e.code !== "ENOENT") throw e;
-    });
-    if (bytes) await writeWhole(join(to, name), bytes);
-  }
+  await copyFiles(TOKENIZER_FILES, from, to);
 }
 
 /** Every text and how often a training draws it, relative to the others. */

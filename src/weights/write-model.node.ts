@@ -1,4 +1,4 @@
-import { open, rename } from "node:fs/promises";
+import { open, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 import type { TensorSource } from "../runtime/runtime.ts";
 import { SINGLE_FILE } from "./safetensors.node.ts";
@@ -15,6 +15,16 @@ export async function writeModel(
 ): Promise<void> {
   await writeWhole(join(folder, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
   await writeSafetensors(join(folder, SINGLE_FILE), weights, { maxShardBytes: SHARD_BYTES });
+}
+
+/** Copies the small files of these names that a folder has, each whole or not at all. */
+export async function copyFiles(names: readonly string[], from: string, to: string): Promise<void> {
+  for (const name of names) {
+    const bytes = await readFile(join(from, name)).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "ENOENT") throw error;
+    });
+    if (bytes) await writeWhole(join(to, name), bytes);
+  }
 }
 
 /** Writes a small file, whole or not at all. */
