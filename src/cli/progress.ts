@@ -123,8 +123,9 @@ export async function whileWaiting<T>(
   signal.throwIfAborted();
   using progress = new Progress(terminal);
   const start = performance.now();
+  // The nearest second: timers may come a little early, and the first tick says 1.
   const tick = () =>
-    progress.update({ label, done: Math.floor((performance.now() - start) / 1000), unit: "seconds" });
+    progress.update({ label, done: Math.round((performance.now() - start) / 1000), unit: "seconds" });
   const timer = setInterval(tick, 1000);
   let onAbort = () => {};
   const aborted = new Promise<never>((_, reject) => {

@@ -318,7 +318,7 @@ test("searching while an update runs sees what is committed, also from another h
   for (let i = 0; i < 32; i++) files[`${i}.png`] = await patches(i);
   await put(w.pictures, files);
   await using reader = await ImageIndex.open(w.dir, fakeEmbedder());
-  await using writer = await ImageIndex.open(w.dir, fakeEmbedder({ delayMs: 60 }));
+  await using writer = await ImageIndex.open(w.dir, fakeEmbedder({ delayMs: 150 }));
   const update = writer.update(w.pictures, { limits: { batch: 4, commitRows: 4 } });
   let finished = false;
   const end = update.then(() => {

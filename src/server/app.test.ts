@@ -186,7 +186,7 @@ test("an original is sent for as long as it moves, and its file closed when it d
   await library.library.index.update(library.pictures);
   const path = `/api/image?id=${pictureId(join(library.pictures, "large.png"))}`;
   const body = async () =>
-    (await testApp(library.library, { limits: { requestMs: 200 } }).request(path)).body!.getReader();
+    (await testApp(library.library, { limits: { requestMs: 1000 } }).request(path)).body!.getReader();
   const slow = await body();
   let bytes = 0;
   for (;;) {
@@ -197,7 +197,7 @@ test("an original is sent for as long as it moves, and its file closed when it d
   }
   expect(bytes).toBe(large.length);
   const stalled = await body();
-  await new Promise((resolve) => setTimeout(resolve, 1500));
+  await new Promise((resolve) => setTimeout(resolve, 3000));
   const rest = async () => {
     while (!(await stalled.read()).done);
   };
