@@ -9,8 +9,9 @@ import { explained, offlineError } from "./hub-errors.ts";
 import { type HubFetch, HubStatusError, hubFetch, NetworkError } from "./hub-fetch.node.ts";
 import { type HubName, parseHubName, repositoryOf } from "./hub-name.ts";
 import { checkDescriptions, neededFiles, shardEnding, shardsAmong } from "./needed-files.node.ts";
+import type { Environment } from "./proxy.node.ts";
 import { addressOf, type HubFile, type Repository, readRepository } from "./repository.node.ts";
-import { type Environment, type HubSettings, hubSettings } from "./settings.node.ts";
+import { type HubSettings, hubSettings } from "./settings.node.ts";
 import { partialOf, transfer } from "./transfer.node.ts";
 
 export interface DownloadProgress {

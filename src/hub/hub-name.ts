@@ -1,3 +1,5 @@
+import { WEIGHTS_ENDING } from "../weights/checkpoint.ts";
+
 /** What is meant by a model's name on the Hugging Face hub. */
 export interface HubName {
   readonly owner: string;
@@ -10,7 +12,6 @@ export interface HubName {
 
 const WORD = /^(?!.*(--|\.\.))[A-Za-z0-9][\w.-]{0,95}$/;
 const REVISION = /^(?!.*(\.\.|\/\/))\w[\w./-]{0,199}$/;
-const WEIGHTS = /\.(gguf|safetensors|pth|pt|bin)$/;
 const DEFAULT_REVISION = "main";
 
 /**
@@ -22,8 +23,9 @@ export function parseHubName(text: string): HubName | undefined {
   const [path, revision] = at < 0 ? [text, DEFAULT_REVISION] : [text.slice(0, at), text.slice(at + 1)];
   const [owner = "", name = "", ...rest] = path.split("/");
   if (!WORD.test(owner) || !WORD.test(name) || !REVISION.test(revision)) return undefined;
-  if (rest.length === 0) return WEIGHTS.test(name) ? undefined : { owner, name, file: undefined, revision };
-  const isFile = rest.every((part) => isPlainName(part)) && WEIGHTS.test(rest.at(-1)!);
+  if (rest.length === 0)
+    return WEIGHTS_ENDING.test(name) ? undefined : { owner, name, file: undefined, revision };
+  const isFile = rest.every((part) => isPlainName(part)) && WEIGHTS_ENDING.test(rest.at(-1)!);
   return isFile ? { owner, name, file: rest.join("/"), revision } : undefined;
 }
 

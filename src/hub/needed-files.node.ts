@@ -1,5 +1,6 @@
 import { CheckpointError, UsageError } from "../core/errors.ts";
 import { PROMPT_FILES, TOKENIZER_FILES } from "../text/tokenizer.node.ts";
+import { WEIGHTS_ENDING } from "../weights/checkpoint.ts";
 import { chooseWeights } from "../weights/open-checkpoint.node.ts";
 import { type HubName, isPlainName, repositoryOf } from "./hub-name.ts";
 import type { HubFile, Repository } from "./repository.node.ts";
@@ -79,7 +80,7 @@ const noFile = ({ file, ...name }: HubName, all: readonly string[]): never =>
 
 function nameOne(name: HubName, found: string, all: readonly string[]): never {
   const repo = repositoryOf(name);
-  const weights = all.filter((path) => /\.(gguf|safetensors|pth|bin)$/.test(path));
+  const weights = all.filter((path) => WEIGHTS_ENDING.test(path));
   const hint =
     weights.length === 0
       ? "it holds no weights that can be read"

@@ -1,6 +1,6 @@
 import { UsageError } from "../core/errors.ts";
 
-type Environment = Readonly<Record<string, string | undefined>>;
+export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** The proxy that an address is asked through; undefined for none. */
 export type ProxyChoice = (url: URL) => string | undefined;

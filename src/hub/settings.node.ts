@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { UsageError } from "../core/errors.ts";
-import { type ProxyChoice, proxiesOf } from "./proxy.node.ts";
+import { type Environment, type ProxyChoice, proxiesOf } from "./proxy.node.ts";
 
 /** Where models come from and where they are kept. */
 export interface HubSettings {
@@ -16,8 +16,6 @@ export interface HubSettings {
   /** Throws a UsageError for a proxy that is none; where nothing is asked of the network, nothing is asked of this. */
   readonly proxies: () => ProxyChoice;
 }
-
-export type Environment = Readonly<Record<string, string | undefined>>;
 
 const YES = new Set(["1", "ON", "YES", "TRUE"]);
 

@@ -61,7 +61,7 @@ export async function openModel(
   if (options.imageSize) cfg.force_image_size = options.imageSize;
   const model = new InternVLC(cfg);
   const stored = Extra.parse(opened.config ?? {}).precision;
-  if (stored) restoreTree(model, stored, options.precision, path);
+  if (stored) restoreTree(model, stored, [options.precision], path);
   // Shapes only: a weight keeps the dtype of the file and is cast, if at all, where the graph uses it.
   const shapes = new Map([...parameters(model)].map(([key, { shape }]) => [key, { shape }]));
   const loaded = await loadCheckpoint(shapes, opened.checkpoint, {

@@ -1,6 +1,7 @@
+import { WEIGHTS_ENDING } from "../weights/checkpoint.ts";
+
 /** In the hub's cache a model's folder is called by its commit: …/models--OWNER--NAME/snapshots/COMMIT. */
 const SNAPSHOT = /(?:^|[/\\])models--(?:[^/\\]+?--)?([^/\\]+)[/\\]snapshots[/\\][0-9a-f]{40}$/;
-const WEIGHTS_ENDING = /\.(gguf|safetensors|pth|pt|bin)$/;
 
 /** What a model is called after the absolute path of its folder or file. */
 export const modelNameOf = (path: string): string =>

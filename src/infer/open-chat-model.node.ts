@@ -1,4 +1,4 @@
-import { CheckpointError, ConfigError } from "../core/errors.ts";
+import { CheckpointError } from "../core/errors.ts";
 import { type ChatConfig, isChatConfig, readChatConfig, readTextConfig } from "../models/chat-config.ts";
 import { InternVLChat } from "../models/internvl_chat.ts";
 import type { Fields } from "../models/unused-fields.ts";
@@ -42,15 +42,19 @@ export async function placeFolder(
   opened: OpenedCheckpoint,
   options: PlaceOptions = {},
 ): Promise<OpenedChatModel | OpenedTextModel> {
-  const { config, checkpoint } = opened;
-  const where = `${path}: config.json`;
-  if (config === undefined)
-    throw new ConfigError(`${where}: not found beside the weights; put the model's into the folder`);
+  const { checkpoint } = opened;
+  const config = configBeside(path, opened);
   if (isChatConfig(config)) return placeChatModel(path, opened, options);
-  const { language, precision: stored } = readTextConfig(config as Fields, where);
+  const { language, precision: stored } = readTextConfig(config as Fields, `${path}: config.json`);
   const model = language.create({ tied: false });
   const weights = await placeWeights(model, checkpoint, { stored, ...options });
   return { model, weights, config: undefined, checkpoint };
+}
+
+function configBeside(path: string, { config }: OpenedCheckpoint): unknown {
+  if (config === undefined)
+    throw new CheckpointError(`${path}: no config.json beside the weights; put the model's into the folder`);
+  return config;
 }
 
 async function placeChatModel(
@@ -58,9 +62,7 @@ async function placeChatModel(
   opened: OpenedCheckpoint,
   options: PlaceOptions,
 ): Promise<OpenedChatModel> {
-  if (opened.config === undefined)
-    throw new CheckpointError(`${path}: no config.json beside the weights; put the model's into the folder`);
-  const config = readChatConfig(opened.config, `${path}: config.json`);
+  const config = readChatConfig(configBeside(path, opened), `${path}: config.json`);
   const checkpoint = mergeLora(opened.checkpoint, config.chat);
   const model = new InternVLChat(config.chat, config.language.create({ tied: false }));
   // Tiles of another size than the tower's own (force_image_size) take its positions interpolated, as published.

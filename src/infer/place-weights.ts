@@ -1,5 +1,4 @@
 import { type HostTensor, sizeOf } from "../core/array.ts";
-import { UsageError } from "../core/errors.ts";
 import type { Precision, QuantizedPrecision } from "../core/precisions.ts";
 import { keepBlocks } from "../models/keep-blocks.ts";
 import { applyPrecision, applyPrecisions, restoreTree } from "../models/precision.ts";
@@ -59,11 +58,7 @@ export async function placeWeights(
   } = {},
 ): Promise<Map<string, TensorSource>> {
   const { keys, precision, visionPrecision, quantizer, stored, resize } = options;
-  if (stored !== undefined && visionPrecision !== undefined && visionPrecision !== stored)
-    throw new UsageError(
-      `${checkpoint.name}: its weights are stored as ${stored} and its vision tower cannot become ${visionPrecision}; leave the vision precision out`,
-    );
-  if (stored !== undefined) restoreTree(root, stored, precision, checkpoint.name);
+  if (stored !== undefined) restoreTree(root, stored, [precision, visionPrecision], checkpoint.name);
   const shapes = new Map([...parameters(root)].map(([key, { shape }]) => [key, { shape }]));
   const head = [...shapes.keys()].find((key) => HEAD.test(key));
   const held = new Set(

@@ -87,18 +87,19 @@ export function applyPrecisions(
 }
 
 /**
- * Gives a model the tree of a checkpoint that was written quantised. Throws a UsageError when another precision is asked
- * for: `where` begins the message.
+ * Gives a model the tree of a checkpoint that was written quantised. Throws a UsageError when another precision than that,
+ * or "f32" for what is not quantised, is asked for: `where` begins the message.
  */
 export function restoreTree(
   model: Module,
   stored: QuantizedPrecision,
-  asked: Precision | undefined,
+  asked: readonly (Precision | undefined)[],
   where: string,
 ): void {
-  if (asked !== undefined && ![stored, "f32"].includes(asked))
+  const other = asked.find((precision) => precision && precision !== stored && precision !== "f32");
+  if (other !== undefined)
     throw new UsageError(
-      `${where}: its weights are stored as ${stored} and cannot become ${asked}; leave the precision out`,
+      `${where}: its weights are stored as ${stored} and cannot become ${other}; leave the precision out`,
     );
   quantizeTree(model, stored);
 }

@@ -1,5 +1,6 @@
 import { readdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { writeWhole } from "../core/write-whole.node.ts";
 import { languageShares } from "../data/captions.ts";
 import type { ManifestItem } from "../data/manifest.ts";
 import type { TextList } from "../data/text-pairs.ts";
@@ -8,7 +9,7 @@ import { TEXT_PREFIX } from "../text/clip-text.ts";
 import { writeSentencePieceModel } from "../text/sentencepiece-model.ts";
 import { openTokenizer, TOKENIZER_FILES } from "../text/tokenizer.node.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
-import { copyFiles, writeWhole } from "../weights/write-model.node.ts";
+import { copyFiles } from "../weights/write-model.node.ts";
 import type { ContrastiveRecipe } from "./contrastive-recipe.ts";
 
 /** Counts are whole numbers: weights are spread over the texts in these units. */

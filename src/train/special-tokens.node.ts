@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { writeWhole } from "../core/write-whole.node.ts";
 import { openTokenizer } from "../text/tokenizer.node.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
-import { writeWhole } from "../weights/write-model.node.ts";
 
 /**
  * Gives the tokenizer in a folder the special tokens that it lacks, behind its vocabulary, through the

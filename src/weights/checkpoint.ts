@@ -17,6 +17,9 @@ export interface Checkpoint {
   read(source: TensorSource): Promise<HostTensor>;
 }
 
+/** How the names of files that hold weights end. */
+export const WEIGHTS_ENDING = /\.(gguf|safetensors|pth|pt|bin)$/;
+
 export const isFileTensor = (source: TensorSource): source is FileTensor => "file" in source;
 
 /** The data of any source; `read` fetches the ones that are in files. */

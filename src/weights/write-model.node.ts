@@ -1,5 +1,6 @@
-import { open, readFile, rename } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { writeWhole } from "../core/write-whole.node.ts";
 import type { TensorSource } from "../runtime/runtime.ts";
 import { SINGLE_FILE } from "./safetensors.node.ts";
 import { writeSafetensors } from "./write-safetensors.node.ts";
@@ -25,17 +26,4 @@ export async function copyFiles(names: readonly string[], from: string, to: stri
     });
     if (bytes) await writeWhole(join(to, name), bytes);
   }
-}
-
-/** Writes a small file, whole or not at all. */
-export async function writeWhole(path: string, contents: string | Uint8Array): Promise<void> {
-  const partial = `${path}.partial`;
-  const file = await open(partial, "w");
-  try {
-    await file.writeFile(contents);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(partial, path);
 }

@@ -1,10 +1,10 @@
-import { cp, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, expect, test } from "vitest";
 import type { HostTensor } from "../../src/core/array.ts";
-import { UsageError } from "../../src/core/errors.ts";
-import type { QuantizedPrecision } from "../../src/core/precisions.ts";
+import { CheckpointError, UsageError } from "../../src/core/errors.ts";
+import type { Precision, QuantizedPrecision } from "../../src/core/precisions.ts";
 import { loadChatModel } from "../../src/infer/load-chat-model.node.ts";
 import { openModel } from "../../src/infer/load-model.node.ts";
 import { placeFolder } from "../../src/infer/open-chat-model.node.ts";
@@ -58,6 +58,21 @@ test.each<[string, QuantizedPrecision]>([
   expect(summary).toMatchObject({ folder: to, precision });
   expect(seen.at(-1)).toBe(summary.to);
   expect(await placed(to)).toEqual(await placed(golden(name), precision));
+});
+
+test("what is stored in a precision is taken in that one or with its other weights in f32, the vision tower too", async () => {
+  await using folder = await temporaryFolder();
+  const to = join(folder.path, "made");
+  await quantizeModel(golden("chat-qwen2"), to, { precision: "w8", threads: 1 });
+  const half = await openCheckpoint(to);
+  const opened = async (visionPrecision: Precision) =>
+    load((await placeFolder(to, half, { visionPrecision, quantizer: await making })).weights);
+  expect(await opened("w8")).toEqual(await placed(to));
+  const wide = await opened("f32");
+  expect(wide.get("vision_model.encoder.layers.0.norm1.weight")!.dtype).toBe("f32");
+  await expect(opened("w4")).rejects.toThrow(/stored as w8 and cannot become w4; leave the precision out/);
+  await rm(join(to, "config.json"));
+  await expect(openCheckpoint(to).then((it) => placeFolder(to, it))).rejects.toThrow(CheckpointError);
 });
 
 test("a model that is named by its file, and one whose configuration names no class", async () => {

@@ -1,7 +1,7 @@
 import { extname } from "node:path";
+import { writeWhole } from "../../core/write-whole.node.ts";
 import { parseGrounding } from "../../text/grounding.ts";
 import type { RgbImage } from "../../vision/image.ts";
-import { writeWhole } from "../output-file.ts";
 import type { Media } from "./media.ts";
 
 /** Endings of files that boxes are drawn into. */

@@ -1,6 +1,6 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import { writeWhole } from "../output-file.ts";
+import { writeWhole } from "../../core/write-whole.node.ts";
 
 /** How many lines are kept. */
 export const HISTORY_LINES = 1000;

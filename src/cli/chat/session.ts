@@ -1,9 +1,10 @@
 import { homedir } from "node:os";
 import { isUserError, messageOf, UsageError } from "../../core/errors.ts";
 import { didYouMean } from "../../core/suggest.ts";
+import { writeWhole } from "../../core/write-whole.node.ts";
 import type { ChatModel } from "../../infer/chat-model.ts";
 import { type Context, note } from "../context.ts";
-import { checkOutput, writeWhole } from "../output-file.ts";
+import { checkOutput } from "../output-file.ts";
 import { style, visible } from "../terminal.ts";
 import { type AnswerOptions, answer, replyFacts } from "./answer.ts";
 import { splitWords } from "./arguments.ts";

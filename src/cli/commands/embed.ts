@@ -133,7 +133,7 @@ async function writeEmbeddings(
   all: readonly Embedded[],
   model: string,
 ): Promise<void> {
-  const { writeWhole } = await import("../output-file.ts");
+  const { writeWhole } = await import("../../core/write-whole.node.ts");
   const width = all[0]!.embedding.length;
   const data = new Float32Array(all.length * width);
   for (const [i, { embedding }] of all.entries()) data.set(embedding, i * width);
