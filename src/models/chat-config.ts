@@ -6,10 +6,11 @@ import {
   QUANTIZED_PRECISIONS,
   type QuantizedPrecision,
 } from "../core/precisions.ts";
+import { VisionConfig } from "./intern_vit.ts";
 import { InternVLChatConfig } from "./internvl_chat.ts";
 import { architectureOf, type LanguageModel, languageModel } from "./language_models.ts";
 import { normalizeRope } from "./language-config.ts";
-import { type Fields, isObject, LIBRARY, strip, VOCABULARY } from "./unused-fields.ts";
+import { type Fields, isObject, relevant, VOCABULARY } from "./unused-fields.ts";
 
 /** A chat model's configuration, in our names, whichever format it was published in. */
 export interface ChatConfig {
@@ -67,8 +68,8 @@ export function readTextConfig(
 function fromGitHub(config: Fields, where: string): ChatConfig {
   const { vision_config, llm_config, ...rest } = config;
   if (!isObject(llm_config)) throw new ConfigError(`${where}: expected an object llm_config, found none`);
-  const own = strip(rest, (key) => GITHUB_UNUSED.has(key));
-  const vision = strip(isObject(vision_config) ? vision_config : {}, (key) => VISION_UNUSED.has(key));
+  const own = relevant(rest, InternVLChatConfig, GITHUB_UNUSED);
+  const vision = relevant(isObject(vision_config) ? vision_config : {}, VisionConfig, VISION_UNUSED);
   return {
     format: "github",
     chat: parse({ ...own, vision_config: vision }, where),
@@ -76,30 +77,26 @@ function fromGitHub(config: Fields, where: string): ChatConfig {
   };
 }
 
-/** Copies of the parts' fields, and Python's. */
-const GITHUB_UNUSED = new Set([...LIBRARY, ...VOCABULARY, ...["model_type", "hidden_size", "image_fold"]]);
+/** Copies of the parts' fields, and of earlier training. */
+const TOP_UNUSED = [...VOCABULARY, "hidden_size", "image_fold"];
 
-const VISION_UNUSED = new Set([
-  ...LIBRARY,
+const GITHUB_UNUSED = [...TOP_UNUSED, "model_type"];
+
+/** Dropout is 0 in all published files; transformers' format keeps GitHub's names beside its own. */
+const VISION_UNUSED = [
   ...VOCABULARY,
-  ...["dropout", "attention_dropout", "use_flash_attn", "attention_probs_dropout_prob"],
-  // Fields of a mixture of experts that InternVL3's towers carry and do not use.
-  ...["capacity_factor", "eval_capacity_factor", "ep_size", "laux_allreduce", "moe_coeff_ratio"],
-  ...["moe_intermediate_size", "moe_output_scale", "noisy_gate_policy", "num_experts", "num_routed_experts"],
-  ...["num_shared_experts", "shared_expert_intermediate_size", "use_moe", "use_residual"],
-  ...["use_rts", "use_weighted_residual", "auto_map"],
-]);
+  ...["dropout", "attention_dropout", "attention_probs_dropout_prob", "drop_path_rate", "initializer_factor"],
+];
 
 function fromNative(config: Fields, where: string): ChatConfig {
   const { vision_config, text_config, ...rest } = config;
   if (!isObject(text_config) || !isObject(vision_config))
     throw new ConfigError(`${where}: expected objects vision_config and text_config`);
-  const own = strip(rest, (key) => LIBRARY.includes(key) || VOCABULARY.includes(key));
-  const parsed = NativeConfig.safeParse(own);
-  const vision = NativeVisionConfig.safeParse(strip(vision_config, (key) => LIBRARY.includes(key)));
+  const parsed = NativeConfig.safeParse(relevant(rest, NativeConfig, NATIVE_UNUSED));
+  const vision = NativeVisionConfig.safeParse(relevant(vision_config, NativeVisionConfig, VISION_UNUSED));
   for (const result of [parsed, vision])
     if (!result.success) throw new ConfigError(`${where}: not supported:\n${indent(result.error)}`);
-  const { image_token_id, vision_feature_layer } = parsed.data!;
+  const { image_token_id, vision_feature_layer, ps_version } = parsed.data!;
   const { image_size, patch_size, ...v } = vision.data!;
   return {
     format: "hf",
@@ -107,7 +104,7 @@ function fromNative(config: Fields, where: string): ChatConfig {
     chat: parse(
       {
         select_layer: vision_feature_layer,
-        ps_version: "v2",
+        ps_version,
         dynamic_image_size: true,
         use_thumbnail: true,
         max_dynamic_patch: 12,
@@ -143,7 +140,14 @@ const NativeConfig = z.strictObject({
   projector_hidden_act: z.literal("gelu").default("gelu"),
   vision_feature_layer: z.int().default(-1),
   vision_feature_select_strategy: z.literal("default").default("default"),
+  ps_version: z.literal("v2").default("v2"),
 });
+
+/** Of the GitHub format, kept by later releases of transformers; its processor says how a picture is cut. */
+const NATIVE_UNUSED = [
+  ...TOP_UNUSED,
+  ...["force_image_size", "min_dynamic_patch", "max_dynamic_patch", "dynamic_image_size", "use_thumbnail"],
+];
 
 const side = z
   .union([z.int().positive(), z.tuple([z.int().positive(), z.int().positive()])])
@@ -184,31 +188,22 @@ function parse(fields: Fields, where: string): InternVLChatConfig {
 
 const indent = (error: z.ZodError): string => z.prettifyError(error).replace(/^/gm, "  ");
 
-/** Fields that change nothing in inference: dropout, routers' training, kernels, where the weights were split. */
-const LANGUAGE_UNUSED = new Set([
-  ...LIBRARY,
-  ...["bos_token_id", "eos_token_id", "pad_token_id", "model_type"],
-  ...["attention_dropout", "embd_pdrop", "resid_pdrop", "pretraining_tp"],
-  ...["output_router_logits", "router_aux_loss_coef", "max_window_layers"],
-  // GPT-OSS says these a second time, under names of its own.
-  ...["experts_per_token", "initial_context_length"],
-]);
-
 /**
  * A language model's own configuration: `llm_config`, `text_config`, or that of a model of text alone. Throws a ConfigError
  * for classes and fields that are not known.
  */
 export function readLanguageConfig(config: Fields, where: string): LanguageModel {
   const architecture = architectureOf(config, where);
-  const own = strip(normalizeRope(config), (key) => LANGUAGE_UNUSED.has(key));
-  return languageModel(architecture, withoutWindows(architecture, withExperts(own), where), where);
+  const own = withExperts(normalizeRope(config));
+  return languageModel(architecture, withoutWindows(architecture, own, where), where);
 }
 
 /** Qwen's files name a window that they switch off; one that is switched on is not supported. */
 function withoutWindows(architecture: string, config: Fields, where: string): Fields {
   if (!architecture.startsWith("Qwen") && architecture !== "LlamaForCausalLM") return config;
-  const { use_sliding_window = false, sliding_window: _, layer_types = [], ...rest } = config;
-  const isWindowed = use_sliding_window === true || [layer_types].flat().some((t) => t !== "full_attention");
+  const { use_sliding_window, sliding_window: _, layer_types, ...rest } = config;
+  const isWindowed =
+    use_sliding_window === true || [layer_types ?? []].flat().some((t) => t !== "full_attention");
   if (isWindowed)
     throw new ConfigError(
       `${where}: ${architecture} with a sliding window is not supported (use_sliding_window, layer_types)`,

@@ -97,6 +97,9 @@ const isFields = (value: unknown): value is Fields =>
 /** Names under which the same scaling was published. */
 const ROPE_TYPES: Readonly<Record<string, string>> = { longrope: "su" };
 
+/** Scalings that are told from which length on: all positions where the file does not say, as in transformers. */
+const FROM_A_LENGTH = new Set<unknown>(["su", "llama3", "yarn"]);
+
 /**
  * Brings the ways in which rotary angles were published to one: `rope_theta` and `rope_scaling: { type, … }`, null for
  * none. transformers 5 writes `rope_parameters: { rope_type, rope_theta, … }`, Phi-3 the trained length beside them.
@@ -109,7 +112,8 @@ export function normalizeRope(config: Fields): Record<string, unknown> {
   const theta = rope_theta === undefined ? {} : { rope_theta };
   if (type === "default" || type === undefined) return { ...rest, ...theta, rope_scaling: null };
   const name = ROPE_TYPES[String(type)] ?? type;
-  const trained = scaling.original_max_position_embeddings ?? original_max_position_embeddings;
+  const said = scaling.original_max_position_embeddings ?? original_max_position_embeddings;
+  const trained = said ?? (FROM_A_LENGTH.has(name) ? rest.max_position_embeddings : undefined);
   const length = trained === undefined ? {} : { original_max_position_embeddings: trained };
   return { ...rest, ...theta, rope_scaling: { ...scaling, ...length, type: name } };
 }

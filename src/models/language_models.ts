@@ -8,6 +8,7 @@ import { createPhi3, Phi3Config } from "./phi3.ts";
 import { createQwen2, Qwen2Config } from "./qwen2.ts";
 import { createQwen3, Qwen3Config } from "./qwen3.ts";
 import { createQwen3Moe, Qwen3MoeConfig } from "./qwen3_moe.ts";
+import { type Fields, relevant } from "./unused-fields.ts";
 
 /** A configuration that was checked, and the module tree that belongs to it. */
 export interface LanguageModel {
@@ -16,13 +17,22 @@ export interface LanguageModel {
   create(options?: { readonly tied?: boolean }): CausalLanguageModel;
 }
 
+/** Fields that change nothing in inference: dropout, routers' training, where the weights were split. */
+const UNUSED = [
+  ...["bos_token_id", "eos_token_id", "pad_token_id", "model_type"],
+  ...["attention_dropout", "embd_pdrop", "resid_pdrop", "pretraining_tp"],
+  ...["output_router_logits", "router_aux_loss_coef", "max_window_layers"],
+  // GPT-OSS says these a second time, under names of its own.
+  ...["experts_per_token", "initial_context_length"],
+];
+
 function family<C extends { hidden_size: number; vocab_size: number; tie_word_embeddings: boolean }>(
   architecture: string,
-  schema: z.ZodType<C>,
+  schema: z.ZodType<C> & { readonly shape: object },
   create: (config: C) => CausalLanguageModel,
 ) {
-  return (raw: unknown, where: string): LanguageModel => {
-    const parsed = schema.safeParse(raw);
+  return (raw: Fields, where: string): LanguageModel => {
+    const parsed = schema.safeParse(relevant(raw, schema, UNUSED));
     if (!parsed.success)
       throw new ConfigError(
         `${where}: not a configuration of ${architecture}:\n${z.prettifyError(parsed.error).replace(/^/gm, "  ")}`,
@@ -37,7 +47,7 @@ function family<C extends { hidden_size: number; vocab_size: number; tie_word_em
   };
 }
 
-const FAMILIES: Readonly<Record<string, (raw: unknown, where: string) => LanguageModel>> = {
+const FAMILIES: Readonly<Record<string, (raw: Fields, where: string) => LanguageModel>> = {
   LlamaForCausalLM: family("LlamaForCausalLM", LlamaConfig, createLlama),
   Qwen2ForCausalLM: family("Qwen2ForCausalLM", Qwen2Config, createQwen2),
   Qwen3ForCausalLM: family("Qwen3ForCausalLM", Qwen3Config, createQwen3),
@@ -79,6 +89,6 @@ export const isLanguageConfig = (config: {
   String(config.architectures?.[0]).endsWith("ForCausalLM") ||
   (config.architectures === undefined && Object.hasOwn(MODEL_TYPES, String(config.model_type)));
 
-/** A language model by the class that its configuration names; fields must be the class's own. */
-export const languageModel = (architecture: string, raw: unknown, where: string): LanguageModel =>
+/** A language model by the class that its configuration names; fields must be the class's own, or mean nothing. */
+export const languageModel = (architecture: string, raw: Fields, where: string): LanguageModel =>
   FAMILIES[architecture]!(raw, where);

@@ -1,15 +1,14 @@
 /**
- * Fields of published `config.json` files that have no influence on what is computed here. A field that is neither
- * read nor listed is an error: it might change the model.
+ * Fields of published `config.json` files that have no influence on what is computed here. A field that is neither read
+ * nor listed is an error, unless it is null or private (`_…`): it might change the model.
  */
 
 /**
  * transformers writes all fields of its `PretrainedConfig` into the nested parts of a configuration, whether the model
  * reads them or not (configuration_utils.py, releases 4.30 to 4.37): its own bookkeeping, defaults of text generation,
- * class labels, switches for what a forward pass returns.
+ * class labels, switches for what a forward pass returns. Later ones keep whatever an older file had.
  */
-export const LIBRARY: readonly string[] = [
-  ...["_name_or_path", "_commit_hash", "_attn_implementation", "_attn_implementation_autoset"],
+const LIBRARY: readonly string[] = [
   ...["architectures", "auto_map", "dtype", "torch_dtype", "torchscript", "transformers_version"],
   ...["tf_legacy_loss", "use_bfloat16", "use_cache", "pruned_heads", "chunk_size_feed_forward"],
   ...["add_cross_attention", "cross_attention_hidden_size", "is_decoder", "is_encoder_decoder"],
@@ -21,6 +20,16 @@ export const LIBRARY: readonly string[] = [
   ...["exponential_decay_length_penalty", "suppress_tokens", "begin_suppress_tokens"],
   ...["finetuning_task", "id2label", "label2id", "task_specific_params", "problem_type"],
   ...["output_attentions", "output_hidden_states", "output_scores", "return_dict", "return_dict_in_generate"],
+  // Which kernel computes attention is no property of a model.
+  ...["attn_implementation", "use_flash_attn"],
+];
+
+/** Of a mixture of experts that InternVL3's towers and language models carry and do not use: `use_moe` is false. */
+const MIXTURE: readonly string[] = [
+  ...["capacity_factor", "eval_capacity_factor", "ep_size", "laux_allreduce", "moe_coeff_ratio"],
+  ...["moe_intermediate_size", "moe_output_scale", "noisy_gate_policy", "num_experts", "num_routed_experts"],
+  ...["num_shared_experts", "shared_expert_intermediate_size", "use_residual", "use_rts"],
+  ...["use_weighted_residual"],
 ];
 
 /** Of models with a vocabulary; the other parts carry the library's defaults for them. */
@@ -35,8 +44,8 @@ const UNUSED = {
   // max_txt_len is read by no code (the limit on texts is 80 tokens); hidden_size repeats qllama_config's. The limit
   // and precision of our own training are read elsewhere.
   "": [...LIBRARY, ...VOCABULARY, "max_txt_len", "hidden_size", "max_text_tokens", "precision"],
-  // Dropout is 0 in all published files, and which attention kernel runs is no property of a model.
-  vision_config: [...LIBRARY, ...VOCABULARY, "dropout", "attention_dropout", "use_flash_attn"],
+  // Dropout is 0 in all published files.
+  vision_config: [...LIBRARY, ...VOCABULARY, "dropout", "attention_dropout"],
   // The two copies of fields of the level above, and how earlier training was split over machines.
   qllama_config: [
     ...LIBRARY,
@@ -86,8 +95,25 @@ const isLlamaDefault = (key: string, value: unknown, fields: Fields): boolean =>
     ? value === (fields.num_attention_heads ?? 32)
     : Object.hasOwn(LLAMA_DEFAULTS, key) && LLAMA_DEFAULTS[key] === value;
 
-export const strip = (
+const strip = (fields: Fields, unused: (key: string, value: unknown) => boolean): Record<string, unknown> =>
+  Object.fromEntries(
+    Object.entries(fields).filter(([key, value]) => !key.startsWith("_") && !unused(key, value)),
+  );
+
+/**
+ * The fields that a schema knows and those that nobody does, which it then refuses. Of the latter, null says that nothing
+ * is set: it is left out.
+ */
+export const relevant = (
   fields: Fields,
-  unused: (key: string, value: unknown) => boolean,
+  { shape: known }: { readonly shape: object },
+  unused: readonly string[],
 ): Record<string, unknown> =>
-  Object.fromEntries(Object.entries(fields).filter(([key, value]) => !unused(key, value)));
+  strip(
+    fields,
+    (key, value) =>
+      !Object.hasOwn(known, key) &&
+      (value === null ||
+        (key === "use_moe" && value === false) ||
+        [LIBRARY, MIXTURE, unused].some((list) => list.includes(key))),
+  );
