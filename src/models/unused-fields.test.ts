@@ -39,6 +39,7 @@ const PUBLISHED = {
     model_type: "llama",
     num_attention_heads: 32,
     num_key_value_heads: 32,
+    head_dim: 128,
     rope_scaling: null,
     rope_theta: 10000,
     pretraining_tp: 1,
@@ -60,6 +61,7 @@ describe("withoutUnused", () => {
 
   test.each([
     ["num_key_value_heads", 8],
+    ["head_dim", 64],
     ["rope_theta", 500_000],
     ["rope_scaling", { type: "linear", factor: 2 }],
     ["attention_bias", true],

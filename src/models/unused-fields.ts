@@ -90,10 +90,12 @@ export function withoutUnused(config: unknown): unknown {
   return top;
 }
 
-const isLlamaDefault = (key: string, value: unknown, fields: Fields): boolean =>
-  key === "num_key_value_heads"
-    ? value === (fields.num_attention_heads ?? 32)
-    : Object.hasOwn(LLAMA_DEFAULTS, key) && LLAMA_DEFAULTS[key] === value;
+function isLlamaDefault(key: string, value: unknown, fields: Fields): boolean {
+  const { num_attention_heads: heads = 32, hidden_size: width = 4096 } = fields;
+  if (key === "num_key_value_heads") return value === heads;
+  if (key === "head_dim") return value === Number(width) / Number(heads);
+  return Object.hasOwn(LLAMA_DEFAULTS, key) && LLAMA_DEFAULTS[key] === value;
+}
 
 const strip = (fields: Fields, unused: (key: string, value: unknown) => boolean): Record<string, unknown> =>
   Object.fromEntries(
