@@ -113,6 +113,26 @@ describe("what might change the model is refused by its name", () => {
   });
 });
 
+test.each(["qwen2", "qwen3", "llama", "phi3", "internlm2"])(
+  "%s with a width of heads, or null",
+  (model_type) => {
+    const sizes = {
+      ...{
+        vocab_size: 64,
+        hidden_size: 32,
+        intermediate_size: 48,
+        num_hidden_layers: 1,
+        num_attention_heads: 2,
+      },
+      ...{ num_key_value_heads: 1, max_position_embeddings: 256, rms_norm_eps: 1e-6, model_type },
+    };
+    const width = (head_dim: number | null) =>
+      readTextConfig({ ...sizes, head_dim }, "config.json").language.create().shape.rope.head_dim;
+    expect(width(24)).toBe(24);
+    if (model_type !== "qwen3") expect(width(null)).toBe(16);
+  },
+);
+
 test("a scaling that begins at some length and does not say which begins after all positions", () => {
   const sizes = {
     ...{

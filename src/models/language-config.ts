@@ -45,6 +45,8 @@ export const LANGUAGE_FIELDS = {
   num_hidden_layers: count,
   num_attention_heads: z.int().positive(),
   num_key_value_heads: z.int().positive(),
+  /** Width of a head; default hidden_size / num_attention_heads. */
+  head_dim: z.int().positive().nullish(),
   max_position_embeddings: positions,
   rms_norm_eps: z.number().positive(),
   hidden_act: z.literal("silu").default("silu"),
@@ -57,9 +59,7 @@ export const LANGUAGE_FIELDS = {
 type LanguageFields = z.infer<z.ZodObject<typeof LANGUAGE_FIELDS>>;
 
 /** The sizes by which a model of this configuration is run. Throws a ConfigError when its heads do not divide. */
-export function shapeOf(
-  cfg: LanguageFields & { readonly head_dim?: number | undefined },
-): LanguageModelShape {
+export function shapeOf(cfg: LanguageFields): LanguageModelShape {
   const { vocab_size, hidden_size, num_hidden_layers, num_attention_heads: heads, num_key_value_heads } = cfg;
   const head_dim = cfg.head_dim ?? hidden_size / heads;
   if (!Number.isInteger(head_dim) || head_dim % 2 !== 0 || heads % num_key_value_heads !== 0)

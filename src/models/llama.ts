@@ -19,7 +19,6 @@ import { LANGUAGE_FIELDS, layoutOf, shapeOf } from "./language-config.ts";
  */
 export const LlamaConfig = z.strictObject({
   ...LANGUAGE_FIELDS,
-  head_dim: z.int().positive().optional(),
   attention_bias: z.boolean().default(false),
   mlp_bias: z.boolean().default(false),
 });

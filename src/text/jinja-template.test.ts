@@ -70,6 +70,22 @@ describe("renderChatTemplate", () => {
     },
   );
 
+  it.each([
+    ["joins", "{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}"],
+    ["writes", "<|im_start|>{{ message.role }}\n{{ message.content | trim }}<|im_end|>\n"],
+  ])("shows pictures as markers to a template that %s texts alone", (_, turn) => {
+    const texts = `{%- for message in messages -%}${turn}{%- endfor -%}{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}`;
+    const text = (template: string) => promptText(render(MESSAGES, template).segments);
+    expect(render(MESSAGES, texts).blocks).toEqual(render(MESSAGES).blocks);
+    // trim takes the break after the last marker, and the template's own breaks are its own.
+    const plain = (prompt: string) => prompt.replaceAll(/\n(?=<\|im)/g, "");
+    expect(plain(text(texts))).toBe(plain(text(PUBLISHED)));
+    const parts: ChatMessage<string>[] = [
+      { role: "user", content: ["Hello, ", "you"].map((part) => ({ type: "text", text: part })) },
+    ];
+    expect(promptText(render(parts, texts).segments)).toContain("user\nHello, you<|im_end|>");
+  });
+
   it("adds no system message, and opens no turn after the assistant's", () => {
     expect(promptText(render([ask("q"), { role: "assistant", content: "a" }]).segments)).toBe(
       "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n",

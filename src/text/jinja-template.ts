@@ -35,6 +35,9 @@ export interface JinjaOptions {
  * or end any token or marker are replaced one by one by private-use characters that occur nowhere else, so that no token
  * can come about whatever the template does to the text (trims, joins, compares), and they are put back afterwards.
  *
+ * A template that knows texts alone, as those of language models and of GGUF files do, sees a message as one: pictures and
+ * videos as the markers and line breaks that the HF format's templates write for them.
+ *
  * Throws ConfigError for a template that fails or does not write one marker a picture, UsageError as `composePrompt`
  * does.
  */
@@ -47,27 +50,52 @@ export function renderChatTemplate<P>(
   const { videoMarkers = ["<video>", "<|video_pad|>"], contentTags = CONTENT_TAGS } = options;
   readMessages(messages);
   const markers = new Set([...imageMarkers, ...videoMarkers]);
-  const texts = messages.flatMap((m) => partsOf(m).flatMap((p) => (p.type === "text" ? [p.text] : [])));
+  const parts = messages.flatMap(partsOf);
+  const images = parts.flatMap((part) => (part.type === "image" ? [part.image] : []));
+  const videos = parts.flatMap((part) => (part.type === "video" ? [part.frames] : []));
   const tokens = [...options.specials, ...markers];
   const shield = makeShield(
     tokens,
     contentTags.filter((tag) => options.specials.has(tag) && !markers.has(tag)),
-    [template, ...texts, ...Object.values(options.variables ?? {}).map(String)],
+    [
+      template,
+      ...parts.flatMap((part) => (part.type === "text" ? [part.text] : [])),
+      ...Object.values(options.variables ?? {}).map(String),
+    ],
   );
-  const rendered = renderJinja(
-    template,
-    {
-      ...options.variables,
-      messages: messages.map(({ role, content }) => ({
-        role,
-        content:
-          typeof content === "string" ? shield.hide(content) : content.map((p) => shown(p, shield.hide)),
-      })),
-      add_generation_prompt: messages.at(-1)!.role === "user",
-    },
-    where,
-    options.now ?? new Date(),
-  );
+  const pattern = spellingPattern(markers);
+  const render = (show: (parts: readonly ContentPart<P>[]) => unknown): string[] => {
+    const rendered = renderJinja(
+      template,
+      {
+        ...options.variables,
+        messages: messages.map((message) => ({ role: message.role, content: show(partsOf(message)) })),
+        add_generation_prompt: messages.at(-1)!.role === "user",
+      },
+      where,
+      options.now ?? new Date(),
+    );
+    return pattern ? rendered.split(pattern) : [rendered];
+  };
+  const marks = { image: `${imageMarkers[0]}\n`, video: `${videoMarkers[0]}\n` };
+  const asText = (parts: readonly ContentPart<P>[]) =>
+    parts.map((part) => (part.type === "text" ? shield.hide(part.text) : marks[part.type])).join("");
+  const asParts = (parts: readonly ContentPart<P>[]) =>
+    parts.every((part) => part.type === "text")
+      ? asText(parts)
+      : parts.map((part) =>
+          part.type === "text" ? { ...part, text: shield.hide(part.text) } : { type: part.type },
+        );
+  const count = (texts: readonly string[], names: readonly string[]) =>
+    texts.filter((text) => names.includes(text)).length;
+  const isWhole = (texts: readonly string[]) =>
+    count(texts, imageMarkers) === images.length && count(texts, videoMarkers) === videos.length;
+  const typed = parts.every((part) => part.type === "text") ? undefined : tried(() => render(asParts));
+  const texts = typed !== undefined && isWhole(typed) ? typed : render(asText);
+  if (!isWhole(texts))
+    throw new ConfigError(
+      `${where}: the template wrote ${count(texts, imageMarkers)} markers for ${images.length} pictures and ${count(texts, videoMarkers)} for ${videos.length} videos; expected one each, of ${[...markers].join(" ")}`,
+    );
 
   const blocks: (readonly P[])[] = [];
   const pieces: PromptPiece[] = [];
@@ -75,35 +103,30 @@ export function renderChatTemplate<P>(
     pieces.push({ block: blocks.length });
     blocks.push([picture]);
   };
-  const media = messages.flatMap(partsOf);
-  const images = media.flatMap((part) => (part.type === "image" ? [part.image] : []));
-  const videos = media.flatMap((part) => (part.type === "video" ? [part.frames] : []));
-  const found = { images: 0, videos: 0 };
-  const pattern = spellingPattern(markers);
-  for (const [i, text] of (pattern ? rendered.split(pattern) : [rendered]).entries()) {
+  const next = { image: 0, video: 0 };
+  for (const [i, text] of texts.entries()) {
     if (i % 2 === 0) pieces.push(...shield.reveal(text));
-    else if (imageMarkers.includes(text)) {
-      const image = images[found.images++];
-      if (image !== undefined) block(image);
-    } else {
+    else if (imageMarkers.includes(text)) block(images[next.image++]!);
+    else {
       const { label, end } = FRAME_TEXTS.open;
-      for (const [k, frame] of (videos[found.videos++] ?? []).entries()) {
+      for (const [k, frame] of videos[next.video++]!.entries()) {
         pieces.push({ text: `${k > 0 ? "\n" : ""}${label}${k + 1}: `, own: true });
         block(frame);
       }
       pieces.push({ text: end, own: true });
     }
   }
-  if (found.images !== images.length || found.videos !== videos.length)
-    throw new ConfigError(
-      `${where}: the template wrote ${found.images} markers for ${images.length} pictures and ${found.videos} for ${videos.length} videos; expected one each, of ${[...markers].join(" ")}`,
-    );
   return { segments: segmentPieces(pieces, options.specials, contentTags), blocks };
 }
 
-/** A part as templates see it: pictures are told by their type alone. */
-function shown<P>(part: ContentPart<P>, hide: (text: string) => string): unknown {
-  return part.type === "text" ? { type: part.type, text: hide(part.text) } : { type: part.type };
+/** What a template writes; undefined where it fails. */
+function tried<T>(write: () => T): T | undefined {
+  try {
+    return write();
+  } catch (error) {
+    if (error instanceof ConfigError) return undefined;
+    throw error;
+  }
 }
 
 interface Shield {
