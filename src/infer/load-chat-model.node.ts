@@ -1,7 +1,6 @@
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { freemem } from "node:os";
-import { dirname, join } from "node:path";
-import { z } from "zod";
+import { dirname } from "node:path";
 import type { Device } from "../core/devices.ts";
 import { ConfigError, UsageError } from "../core/errors.ts";
 import type { Precision } from "../core/precisions.ts";
@@ -32,6 +31,7 @@ import { attendsManyRows } from "./check-attention.ts";
 import { checkInt8Layers } from "./check-int8.ts";
 import { Decoder } from "./decoder.ts";
 import { endOfText } from "./end-of-text.node.ts";
+import { folderTemplate } from "./folder-template.node.ts";
 import { GenerativeModel, type GenerativeParts } from "./generative-model.ts";
 import { positionBytes } from "./kv-cache.ts";
 import { placeFolder } from "./open-chat-model.node.ts";
@@ -54,7 +54,10 @@ export interface LoadChatOptions {
    * "w8" do, on processors that multiply int8.
    */
   readonly visionPrecision?: Precision;
-  /** Most tokens of a conversation with its answer; default 8192, or less where the model has less. */
+  /**
+   * Most tokens of a conversation with its answer; default 8192, or less where the configuration has fewer positions. More
+   * than those are computed as the published code does, which knows no limit: what comes of it is the model's.
+   */
   readonly context?: number;
   /**
    * Most answers that are made at the same time, by continuous batching; as many conversations are remembered. Default 4;
@@ -86,20 +89,12 @@ interface Found {
  * ConfigError or UsageError with everything that does not fit.
  */
 export async function loadChatModel(path: string, options: LoadChatOptions = {}): Promise<ChatModel> {
-  const {
-    context = CONTEXT,
-    batch = BATCH,
-    threads,
-    device = "cpu",
-    precision,
-    visionPrecision,
-    mmproj,
-  } = options;
+  const { context, batch = BATCH, threads, device = "cpu", precision, visionPrecision, mmproj } = options;
   for (const [name, value, least] of [
     ["context", context, 2],
     ["batch", batch, 1],
   ] as const)
-    if (!(Number.isSafeInteger(value) && value >= least))
+    if (value !== undefined && !(Number.isSafeInteger(value) && value >= least))
       throw new UsageError(`loadChatModel: ${name} is ${value}; give a whole number of at least ${least}`);
   const isGguf = path.endsWith(".gguf");
   if (mmproj !== undefined && !isGguf)
@@ -122,7 +117,7 @@ export async function loadChatModel(path: string, options: LoadChatOptions = {})
     const manyRows = await attendsManyRows(runtime);
     const decoder = stack.own(await Decoder.create(runtime, language, set, { manyRows }));
     const encoder = chat && stack.own(await PictureEncoder.create(runtime, chat, set, { manyRows }));
-    const contextLength = Math.min(context, language.shape.rope.max_position_embeddings);
+    const contextLength = context ?? Math.min(CONTEXT, language.shape.rope.max_position_embeddings);
     const model = stack.own(
       new GenerativeModel({
         id,
@@ -267,27 +262,8 @@ function native(tokenizer: Tokenizer, template: unknown, where: string): Prompti
   };
 }
 
-/** Tokens that end a turn in the templates of the families; GPT-OSS ends a channel with Phi-3's. */
-const TURN_ENDS = ["<|im_end|>", "<|eot_id|>", "<|return|>", "<|end|>"];
-
-const TemplateField = z.looseObject({ chat_template: z.string().optional() });
-
-/** `chat_template.jinja`, or the field of that name in the files where it stood before. */
-async function folderTemplate(folder: string): Promise<string | undefined> {
-  const read = (name: string) => readFile(join(folder, name), "utf8").catch(() => undefined);
-  const own = await read("chat_template.jinja");
-  if (own !== undefined) return own;
-  for (const name of ["chat_template.json", "tokenizer_config.json"]) {
-    const text = await read(name);
-    if (text === undefined) continue;
-    let parsed: unknown;
-    try {
-      parsed = JSON.parse(text);
-    } catch {
-      throw new ConfigError(`${join(folder, name)}: expected JSON; the file is damaged, fetch it again`);
-    }
-    const { data } = TemplateField.safeParse(parsed);
-    if (data?.chat_template !== undefined) return data.chat_template;
-  }
-  return undefined;
-}
+/** Tokens that end a turn or a text in the families; GPT-OSS ends a channel with Phi-3's. */
+const TURN_ENDS = [
+  ...["<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|return|>", "<|end|>"],
+  ...["<|endoftext|>", "<|end_of_text|>"],
+];

@@ -113,39 +113,42 @@ describe("what might change the model is refused by its name", () => {
   });
 });
 
-test.each(["qwen2", "qwen3", "llama", "phi3", "internlm2"])(
-  "%s with a width of heads, or null",
-  (model_type) => {
-    const sizes = {
-      ...{
-        vocab_size: 64,
-        hidden_size: 32,
-        intermediate_size: 48,
-        num_hidden_layers: 1,
-        num_attention_heads: 2,
-      },
-      ...{ num_key_value_heads: 1, max_position_embeddings: 256, rms_norm_eps: 1e-6, model_type },
-    };
-    const width = (head_dim: number | null) =>
-      readTextConfig({ ...sizes, head_dim }, "config.json").language.create().shape.rope.head_dim;
-    expect(width(24)).toBe(24);
-    if (model_type !== "qwen3") expect(width(null)).toBe(16);
-  },
-);
+const TEXT: Fields = {
+  ...{ model_type: "llama", vocab_size: 64, hidden_size: 32, intermediate_size: 48, num_hidden_layers: 1 },
+  ...{ num_attention_heads: 2, num_key_value_heads: 1, max_position_embeddings: 256, rms_norm_eps: 1e-6 },
+};
+const textModel = (changes: Fields) => readTextConfig({ ...TEXT, ...changes }, "config.json").language;
+const readText = (changes: Fields) => textModel(changes).config as unknown as Fields;
+
+test("what programs that converted or published a language model wrote into its file", () => {
+  const written = {
+    ...{ is_llama_config: true, rope_interleaved: false, use_mrope: false, unsloth_fixed: true },
+    ...{ max_sequence_length: 4096, "transformers.js_config": { dtype: "q4" } },
+  };
+  expect(readText(written)).toEqual(readText({}));
+  for (const field of ["use_mrope", "rope_interleaved"])
+    expect(() => readText({ [field]: true })).toThrow(new RegExp(`"${field}"`));
+  const yarn = { rope_type: "yarn", factor: 4, original_max_position_embeddings: 64 };
+  expect(readText({ rope_scaling: { ...yarn, attn_factor: 0.87 } })).toEqual(
+    readText({ rope_scaling: yarn }),
+  );
+  expect(() => readText({ rope_scaling: { ...yarn, attention_factor: 0.87 } })).toThrow(/attention_factor/);
+});
+
+test("heads that share no keys need not be counted twice", () => {
+  const shape = (num_key_value_heads: number | undefined) =>
+    textModel({ num_key_value_heads }).create().shape;
+  expect(shape(undefined)).toEqual(shape(2));
+});
+
+test.each(["qwen2", "qwen3", "llama", "phi3", "internlm2"])("%s with a width of heads", (model_type) => {
+  const width = (head_dim: number | null) => textModel({ model_type, head_dim }).create().shape.rope.head_dim;
+  expect(width(24)).toBe(24);
+  if (model_type !== "qwen3") expect(width(null)).toBe(16);
+});
 
 test("a scaling that begins at some length and does not say which begins after all positions", () => {
-  const sizes = {
-    ...{
-      vocab_size: 64,
-      hidden_size: 32,
-      intermediate_size: 48,
-      num_hidden_layers: 1,
-      num_attention_heads: 2,
-    },
-    ...{ num_key_value_heads: 1, max_position_embeddings: 256, rms_norm_eps: 1e-6, model_type: "llama" },
-  };
-  const scaled = (rope_scaling: Fields) =>
-    readTextConfig({ ...sizes, rope_scaling }, "config.json").language.config as unknown as Fields;
+  const scaled = (rope_scaling: Fields) => readText({ rope_scaling });
   const yarn = { rope_type: "yarn", factor: 4 };
   expect(scaled(yarn).rope_scaling).toMatchObject({ type: "yarn", original_max_position_embeddings: 256 });
   expect(scaled({ ...yarn, original_max_position_embeddings: 64 }).rope_scaling).toMatchObject({

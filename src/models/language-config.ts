@@ -44,7 +44,8 @@ export const LANGUAGE_FIELDS = {
   intermediate_size: z.int().positive(),
   num_hidden_layers: count,
   num_attention_heads: z.int().positive(),
-  num_key_value_heads: z.int().positive(),
+  /** Default num_attention_heads. */
+  num_key_value_heads: z.int().positive().nullish(),
   /** Width of a head; default hidden_size / num_attention_heads. */
   head_dim: z.int().positive().nullish(),
   max_position_embeddings: positions,
@@ -60,7 +61,8 @@ type LanguageFields = z.infer<z.ZodObject<typeof LANGUAGE_FIELDS>>;
 
 /** The sizes by which a model of this configuration is run. Throws a ConfigError when its heads do not divide. */
 export function shapeOf(cfg: LanguageFields): LanguageModelShape {
-  const { vocab_size, hidden_size, num_hidden_layers, num_attention_heads: heads, num_key_value_heads } = cfg;
+  const { vocab_size, hidden_size, num_hidden_layers, num_attention_heads: heads } = cfg;
+  const num_key_value_heads = cfg.num_key_value_heads ?? heads;
   const head_dim = cfg.head_dim ?? hidden_size / heads;
   if (!Number.isInteger(head_dim) || head_dim % 2 !== 0 || heads % num_key_value_heads !== 0)
     throw new ConfigError(
@@ -85,7 +87,7 @@ export function shapeOf(cfg: LanguageFields): LanguageModelShape {
 /** The heads of its self-attention. */
 export const layoutOf = (cfg: Parameters<typeof shapeOf>[0]): HeadLayout => ({
   heads: cfg.num_attention_heads,
-  groups: cfg.num_key_value_heads,
+  groups: shapeOf(cfg).num_key_value_heads,
   width: shapeOf(cfg).rope.head_dim,
 });
 
@@ -108,7 +110,8 @@ export function normalizeRope(config: Fields): Record<string, unknown> {
   const { rope_parameters, original_max_position_embeddings, ...rest } = config;
   const given = isFields(rope_parameters) ? rope_parameters : rest.rope_scaling;
   if (!isFields(given)) return { ...rest, rope_scaling: null };
-  const { rope_type, type = rope_type, rope_theta = rest.rope_theta, ...scaling } = given;
+  // Nobody reads attn_factor: transformers has attention_factor.
+  const { rope_type, type = rope_type, rope_theta = rest.rope_theta, attn_factor: _, ...scaling } = given;
   const theta = rope_theta === undefined ? {} : { rope_theta };
   if (type === "default" || type === undefined) return { ...rest, ...theta, rope_scaling: null };
   const name = ROPE_TYPES[String(type)] ?? type;

@@ -24,6 +24,8 @@ const UNUSED = [
   ...["output_router_logits", "router_aux_loss_coef", "max_window_layers"],
   // GPT-OSS says these a second time, under names of its own.
   ...["experts_per_token", "initial_context_length"],
+  // Of the programs that converted or published a file.
+  ...["is_llama_config", "max_sequence_length", "transformers.js_config", "unsloth_fixed"],
 ];
 
 function family<C extends { hidden_size: number; vocab_size: number; tie_word_embeddings: boolean }>(

@@ -38,8 +38,8 @@ export class Qwen3SelfAttention extends Module implements SelfAttention {
   constructor(cfg: z.infer<z.ZodObject<typeof QWEN3_FIELDS>>) {
     super();
     const { hidden_size: D, attention_bias: bias, initializer_range: std, head_dim: width } = cfg;
-    const { num_attention_heads: heads, num_key_value_heads: groups } = cfg;
     this.layout = layoutOf(cfg);
+    const { heads, groups } = this.layout;
     this.q_proj = new Linear(D, heads * width, { bias, std });
     this.k_proj = new Linear(D, groups * width, { bias, std });
     this.v_proj = new Linear(D, groups * width, { bias, std });

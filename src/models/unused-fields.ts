@@ -32,6 +32,9 @@ const MIXTURE: readonly string[] = [
   ...["use_weighted_residual"],
 ];
 
+/** What is no part of a model where it is switched off. */
+const SWITCHES: readonly string[] = ["use_moe", "use_mrope", "rope_interleaved"];
+
 /** Of models with a vocabulary; the other parts carry the library's defaults for them. */
 export const VOCABULARY: readonly string[] = [
   "bos_token_id",
@@ -116,6 +119,6 @@ export const relevant = (
     (key, value) =>
       !Object.hasOwn(known, key) &&
       (value === null ||
-        (key === "use_moe" && value === false) ||
+        (value === false && SWITCHES.includes(key)) ||
         [LIBRARY, MIXTURE, unused].some((list) => list.includes(key))),
   );

@@ -14,6 +14,8 @@ export interface Vocabulary {
   readonly normalize: ((text: string) => string) | undefined;
   /** The ids of a normalised text that holds no added token. `atStart`: nothing stands before it, no added token either. */
   encode(text: string, atStart: boolean): readonly number[];
+  /** The id that comes before an added token with which a text begins, where there is one. */
+  before?(token: AddedToken): number | undefined;
   stream(): TokenStream;
 }
 
@@ -103,9 +105,14 @@ export class ComposedTokenizer implements Tokenizer {
     const ids: number[] = [];
     if (bos) ids.push(this.bosId!);
     const ranges: Ranges = literal === true ? [[0, whole.length]] : literal === false ? [] : literal;
+    let isFirst = true;
     for (const part of this.#raw.split(whole, ranges)) {
-      if (part.token !== undefined) ids.push(part.token.id);
-      else this.#encodeBetween(ids, whole, part, ranges);
+      if (part.token === undefined) this.#encodeBetween(ids, whole, part, ranges);
+      else {
+        const before = isFirst ? this.vocabulary.before?.(part.token) : undefined;
+        ids.push(...(before === undefined ? [] : [before]), part.token.id);
+      }
+      isFirst = false;
     }
     if (eos) ids.push(this.eosId!);
     return ids;

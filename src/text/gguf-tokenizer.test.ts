@@ -49,6 +49,14 @@ describe("ggufTokenizer, byte-level", () => {
     expect(tokenizer.encode(" a12e\u0301<box><|end|>")).toEqual([a, one, two, accented, box, end]);
     const llama3 = ggufTokenizer({ ...gpt2, [`${G}.pre`]: "llama-bpe" });
     expect(llama3.encode("12e\u0301").slice(0, 2)).toEqual([twelve, ids("e")[0]]);
+    for (const [name, like] of [
+      ["deepseek-r1-qwen", tokenizer],
+      ["smaug-bpe", llama3],
+      ["dbrx", llama3],
+    ] as const)
+      expect(ggufTokenizer({ ...gpt2, [`${G}.pre`]: name }).encode("12e\u0301")).toEqual(
+        like.encode("12e\u0301"),
+      );
     expect(tokenizer.decode(tokenizer.encode(" a<box><|end|>"))).toBe(" a<box>");
     expect([tokenizer.eosId, tokenizer.bosId, tokenizer.addsBos]).toEqual([end, undefined, false]);
   });
@@ -68,6 +76,10 @@ describe("ggufTokenizer, SentencePiece", () => {
     expect(tokenizer.encode("a<|end|>é", { bos: true })).toEqual([1, spaceA, end, space, 3 + 0xc3, 3 + 0xa9]);
     expect(tokenizer.decode([1, spaceA, end])).toBe("a<|end|>");
     expect(tokenizer.encode("<|end|>", { literal: true })).not.toContain(end);
+    // Made of a tokenizer.json: all that is special is a control piece, and the unknown one is named.
+    const types = pieces.map((_, id) => (id < 3 ? 3 : id < 259 ? 6 : 1));
+    const made = { ...llama, [`${G}.token_type`]: types, [`${G}.unknown_token_id`]: 0 };
+    expect(ggufTokenizer(made).encode("a")).toEqual([spaceA]);
     const bare = ggufTokenizer({ ...llama, [`${G}.add_space_prefix`]: false, [`${G}.add_bos_token`]: false });
     expect([bare.encode("a"), bare.addsBos]).toEqual([[a], false]);
   });

@@ -22,9 +22,12 @@ const TYPES: readonly PieceType[] = ["normal", "unknown", "control", "user_defin
 /** `tokenizer.ggml.pre`: how llama.cpp (llama-vocab.cpp) and the published tokenizers name the cutting of texts. */
 const KINDS: Readonly<Record<string, ByteLevelKind>> = {
   qwen2: QWEN2,
+  "deepseek-r1-qwen": QWEN2,
   "llama-bpe": LLAMA3,
   llama3: LLAMA3,
   "llama-v3": LLAMA3,
+  "smaug-bpe": { ...LLAMA3, ignoreMerges: false },
+  dbrx: { ...LLAMA3, ignoreMerges: false },
   "gpt-4o": GPT_OSS,
   "gpt-2": GPT2,
   smollm: SMOLLM,
@@ -50,6 +53,7 @@ const Fields = z.looseObject({
   "tokenizer.ggml.bos_token_id": Int.optional(),
   "tokenizer.ggml.eos_token_id": Int.optional(),
   "tokenizer.ggml.padding_token_id": Int.optional(),
+  "tokenizer.ggml.unknown_token_id": Int.optional(),
   "tokenizer.ggml.add_bos_token": z.boolean().optional(),
   "tokenizer.ggml.add_eos_token": z.boolean().optional(),
   "tokenizer.ggml.add_space_prefix": z.boolean().optional(),
@@ -156,8 +160,11 @@ function sentencePiece(gguf: Gguf, types: readonly PieceType[], named: Named, wh
   const tokens = gguf["tokenizer.ggml.tokens"];
   const scores = gguf["tokenizer.ggml.scores"];
   if (scores === undefined) throw new ConfigError(`${where}: tokenizer.ggml.scores is missing`);
+  // A file that was made of a tokenizer.json calls the unknown piece a control piece like the others.
+  const unknown = types.includes("unknown") ? undefined : gguf["tokenizer.ggml.unknown_token_id"];
   // Added tokens are found in the text; as user-defined pieces they would be found where they are meant literally, too.
-  const typeOf = (id: number) => (types[id] === "user_defined" ? "control" : types[id]!);
+  const typeOf = (id: number) =>
+    id === unknown ? "unknown" : types[id] === "user_defined" ? "control" : types[id]!;
   const model = checkedSentencePieceModel(
     {
       ...MODEL_DEFAULTS,

@@ -39,6 +39,16 @@ describe("sentencePieceTokenizer", () => {
     expect(legacy.encode("<ref>a")).toEqual([REF, SPACE, A]);
   });
 
+  it("begins with the dummy space where the first token is no marker of the configuration's", () => {
+    const phi3 = sentencePieceTokenizer(model, {
+      ...{ added, prefixAfterAdded: false, markers: new Set(["<ref>"]), ends: { addsBos: true } },
+    });
+    expect(phi3.encode("<note>a<|im_end|>b", { bos: true })).toEqual([1, SPACE, KEPT, A, END, B]);
+    expect(phi3.encode("<ref><note>a")).toEqual([REF, KEPT, A]);
+    expect(phi3.encode("a<note>")).toEqual([SPACE, A, KEPT]);
+    expect(phi3.decode(phi3.encode("<note>a"), { skipSpecial: false })).toBe("<note>a");
+  });
+
   it("decodes to the same text with its markers, without spaces of its own", () => {
     for (const tokenizer of [legacy, modern, internlm2])
       for (const text of ["a<|im_end|>b a<ref>a", "<ref>a</s> b", " a<ref>  b<note>猫<ref>", "<note>"])

@@ -1,7 +1,7 @@
 import type { AddedToken } from "./added-tokens.ts";
 import { ComposedTokenizer, type Ends, type Vocabulary } from "./composed-tokenizer.ts";
 import { SentencePieceBpe } from "./sentencepiece-bpe.ts";
-import type { SentencePieceModel } from "./sentencepiece-model.ts";
+import { type SentencePieceModel, SPACE } from "./sentencepiece-model.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 export interface SentencePieceTokenizerOptions {
@@ -14,6 +14,8 @@ export interface SentencePieceTokenizerOptions {
    * published behaviour (`legacy`) and the default.
    */
   readonly prefixAfterAdded?: boolean;
+  /** Where that is `false`: the added tokens that a text may begin with without the dummy space. Default: all. */
+  readonly markers?: ReadonlySet<string>;
   /** Begins messages. Default `tokenizer.model`. */
   readonly where?: string;
 }
@@ -24,7 +26,8 @@ export interface SentencePieceTokenizerOptions {
  * `LlamaTokenizer` in transformers 4.37.2, either way (384 texts with added tokens of every kind).
  *
  * - `LlamaTokenizer` with `legacy: true` (its default) encodes every piece as a text of its own: each gets the model's
- *   dummy space. With `legacy: false` (Phi-3) only a text that begins with no added token gets one.
+ *   dummy space. With `legacy: false` (Phi-3) only a text gets one, unless it begins with an added token that the
+ *   configuration names as a marker: what `added_tokens_decoder` alone calls special, as Phi-3's `<|user|>`, is none.
  * - InternLM2's own class encodes every piece as a text of its own too; its model has no dummy space.
  * - Yi-Hermes is a LLaMA tokenizer that adds no BOS. The model file and the configuration say all of this.
  *
@@ -39,6 +42,7 @@ export function sentencePieceTokenizer(
     added = [],
     ends = {},
     prefixAfterAdded = true,
+    markers,
     where = "tokenizer.model",
   }: SentencePieceTokenizerOptions = {},
 ): Tokenizer {
@@ -51,7 +55,7 @@ export function sentencePieceTokenizer(
       : [],
   );
   return new ComposedTokenizer(
-    new SentencePieceVocabulary(new SentencePieceBpe(model), prefixAfterAdded),
+    new SentencePieceVocabulary(new SentencePieceBpe(model), prefixAfterAdded, markers),
     [...own, ...added],
     {
       bos: ends.bos ?? model.bosPiece,
@@ -70,6 +74,7 @@ class SentencePieceVocabulary implements Vocabulary {
   constructor(
     readonly bpe: SentencePieceBpe,
     readonly prefixAfterAdded: boolean,
+    readonly markers: ReadonlySet<string> | undefined,
   ) {}
 
   get size() {
@@ -86,6 +91,11 @@ class SentencePieceVocabulary implements Vocabulary {
 
   encode(text: string, atStart: boolean) {
     return this.bpe.encode(text, { dummyPrefix: atStart || this.prefixAfterAdded });
+  }
+
+  before({ content }: AddedToken) {
+    const isFree = this.prefixAfterAdded || this.markers === undefined || this.markers.has(content);
+    return isFree ? undefined : this.bpe.idOf(SPACE);
   }
 
   stream() {

@@ -74,7 +74,7 @@ export const parseAddedTokens = (
 ): Readonly<Record<string, number>> => parse(z.record(z.string().min(1), Id), json, where);
 
 /** Tokens that the configuration names as markers, whatever their own entries say. */
-function namedTokens({
+export function namedTokens({
   bos_token,
   eos_token,
   pad_token,

@@ -6,7 +6,13 @@ import { hfTokenizer } from "./hf-tokenizer.ts";
 import { parseSentencePieceModel } from "./sentencepiece-model.ts";
 import { sentencePieceTokenizer } from "./sentencepiece-tokenizer.ts";
 import type { Tokenizer } from "./tokenizer.ts";
-import { addedEnds, collectAddedTokens, parseAddedTokens, parseTokenizerConfig } from "./tokenizer-config.ts";
+import {
+  addedEnds,
+  collectAddedTokens,
+  namedTokens,
+  parseAddedTokens,
+  parseTokenizerConfig,
+} from "./tokenizer-config.ts";
 
 /** The files that `openTokenizer` reads: a folder with copies of those that are there has the same tokenizer. */
 export const TOKENIZER_FILES: readonly string[] = [
@@ -91,6 +97,13 @@ export async function openTokenizer(folder: string): Promise<Tokenizer> {
         ...addedEnds(config, undefined),
       },
       prefixAfterAdded: config.legacy ?? true,
+      markers: namedTokens({
+        ...config,
+        // LlamaTokenizer's own, where the configuration names none.
+        bos_token: config.bos_token ?? "<s>",
+        eos_token: config.eos_token ?? "</s>",
+        unk_token: config.unk_token ?? "<unk>",
+      }),
       where: modelFile,
     });
   const jsonFile = at("tokenizer.json");

@@ -8,10 +8,9 @@ export const CHAT_KEYS = new KeyMap({
 });
 
 /** Tensors of older files that no model has. */
-export const COMPUTED_TABLES = ["inv_freq", "cos_cached", "sin_cached"].map((table) =>
-  drop(
-    `language_model.model.layers.{i}.{p}.rotary_emb.${table}`,
-    "a table that is computed from the configuration",
+export const COMPUTED_TABLES = ["inv_freq", "cos_cached", "sin_cached"].flatMap((table) =>
+  ["language_model.model", "model"].map((model) =>
+    drop(`${model}.layers.{i}.{p}.rotary_emb.${table}`, "a table that is computed from the configuration"),
   ),
 );
 

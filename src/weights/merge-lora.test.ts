@@ -53,6 +53,22 @@ test("a layer and its adapter become one weight under the plain key, biases and 
   expect(made.tensors.get("language_model.model.norm.weight")).toBe(norm);
 });
 
+test("adapters of peft before 0.6, whose layers keep their names", async () => {
+  const [bias, other] = [f32([2], [7, 8]), f32([2, 3], [0, 0, 0, 0, 0, 0])];
+  const { [`${LAYER}.base_layer.weight`]: weight, ...parts } = adapter();
+  const made = mergeLora(
+    checkpoint({
+      ...{ [`${LAYER}.weight`]: weight!, [`${LAYER}.bias`]: bias, ...parts },
+      "language_model.base_model.model.lm_head.weight": other,
+    }),
+    RANKS,
+  );
+  const layer = "language_model.model.layers.0.self_attn.q_proj";
+  expect(made.keys).toEqual([`${layer}.weight`, `${layer}.bias`, "language_model.lm_head.weight"]);
+  expect([...(await made.read(made.tensors.get(`${layer}.weight`)!)).data]).toEqual(MERGED);
+  expect(made.tensors.get("language_model.lm_head.weight")).toBe(other);
+});
+
 test.each(["f16", "bf16"] as const)(
   "parts in %s are added in f32, adapters of the tower too",
   async (dtype) => {

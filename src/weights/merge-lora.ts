@@ -35,7 +35,7 @@ const PARTS = {
 /**
  * A checkpoint of plain keys from one whose adapters (LoRA, arXiv:2106.09685, in the names of Hugging Face's peft) were
  * not merged: `language_model.base_model.model.….{base_layer,lora_A.default,lora_B.default}.weight`, in vision_model
- * likewise. Weights are W + 2·B·A, in f32, made when they are loaded. A file without adapters is given back. Throws a
+ * likewise; peft before 0.6 had no base_layer in a layer's own weight and bias. Weights are W + 2·B·A, in f32, made when they are loaded. A file without adapters is given back. Throws a
  * CheckpointError for adapters that are not whole or do not fit, a ConfigError for ranks other than the configuration's.
  */
 export function mergeLora(checkpoint: Checkpoint, ranks: LoraRanks): Checkpoint {
@@ -43,7 +43,7 @@ export function mergeLora(checkpoint: Checkpoint, ranks: LoraRanks): Checkpoint 
   const tensors = new Map<string, TensorSource>();
   const adapted = new Map<string, Adapted>();
   for (const [fileKey, source] of checkpoint.tensors) {
-    const { key, part } = plainKey(fileKey);
+    const { key, part } = plainKey(fileKey, checkpoint.tensors);
     const layer = part === undefined ? undefined : (adapted.get(key) ?? {});
     if (part !== undefined) adapted.set(key, { ...layer, [part]: source });
     // The parts of a layer have one key, and its place in the file is that of the first.
@@ -69,13 +69,18 @@ export function mergeLora(checkpoint: Checkpoint, ranks: LoraRanks): Checkpoint 
 }
 
 /** The key without what peft adds to it, and which part of an adapted layer the tensor is. */
-function plainKey(key: string): { readonly key: string; readonly part?: keyof Adapted } {
+function plainKey(
+  key: string,
+  all: ReadonlyMap<string, unknown>,
+): { readonly key: string; readonly part?: keyof Adapted } {
   const wrapped = /^(vision_model|language_model)\.base_model\.model\.(.+)$/.exec(key);
   if (wrapped === null) return { key };
   const [, tower, rest] = wrapped as unknown as [string, string, string];
   for (const [suffix, part] of Object.entries(PARTS))
     if (rest.endsWith(`.${suffix}`)) return { key: `${tower}.${rest.slice(0, -suffix.length)}weight`, part };
-  return { key: `${tower}.${rest.replace(/\.base_layer\.bias$/, ".bias")}` };
+  const plain = { key: `${tower}.${rest.replace(/\.base_layer\.bias$/, ".bias")}` };
+  const isBase = key.endsWith(".weight") && all.has(key.replace(/weight$/, "lora_A.default.weight"));
+  return isBase ? { ...plain, part: "base" } : plain;
 }
 
 /** Why the parts of an adapted layer make no whole, or undefined. */

@@ -100,8 +100,11 @@ describe("openCheckpoint", () => {
     await expect(locateWeights(folder.path)).rejects.toThrow(/several files of weights/);
     expect(await locateWeights(folder.path, ["case.safetensors"])).toBe(weights);
     expect(await locateWeights(other, ["case.safetensors"])).toBe(other);
+    const torch = join(folder.path, "pytorch_model.bin");
+    for (const name of ["pytorch_model.bin", "training_args.bin"]) await cp(weights, join(folder.path, name));
+    expect(await locateWeights(folder.path)).toBe(torch);
     await cp(other, join(folder.path, "model.safetensors"));
-    expect(await locateWeights(folder.path, ["case.safetensors"])).toBe(folder.path);
+    expect(await locateWeights(folder.path)).toBe(folder.path);
   });
 
   test("says what is missing or ambiguous", async () => {

@@ -11,7 +11,10 @@ import { openTorchCheckpoint } from "./torch-checkpoint.node.ts";
 
 const CONFIG_FILE = "config.json";
 const MAX_CONFIG_BYTES = 1 << 20;
+const TORCH_SINGLE_FILE = "pytorch_model.bin";
 const TORCH_INDEX_FILE = "pytorch_model.bin.index.json";
+/** What a library writes and looks for, in the order in which it does. */
+const STANDARD_FILES = [SINGLE_FILE, INDEX_FILE, TORCH_SINGLE_FILE, TORCH_INDEX_FILE];
 const TORCH_FILE = /\.(pth|pt|bin)$/;
 
 /** A checkpoint with what is known about it. */
@@ -73,7 +76,7 @@ async function weightsIn(folder: string, apart: readonly string[]): Promise<stri
  * CheckpointError, beginning with `where`, when there is none or several are possible.
  */
 export function chooseWeights(files: readonly string[], where: string): string {
-  const standard = [SINGLE_FILE, INDEX_FILE, TORCH_INDEX_FILE].find((name) => files.includes(name));
+  const standard = STANDARD_FILES.find((name) => files.includes(name));
   if (standard !== undefined) return standard;
   const candidates = files.filter((f) => f.endsWith(".safetensors") || TORCH_FILE.test(f)).sort();
   if (candidates.length === 1) return candidates[0]!;

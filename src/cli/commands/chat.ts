@@ -34,7 +34,7 @@ export function addChat(program: Command, context: Context): void {
     .addOption(
       new Option(
         "--context <n>",
-        "most tokens of a conversation with its answer (default: 8192, or what the model has)",
+        "most tokens of a conversation with its answer (default: 8192, or the positions that the model has)",
       ).argParser(integer(2)),
     )
     .option("--mmproj <file>", "the vision part of a .gguf model, a file here or on the hub")

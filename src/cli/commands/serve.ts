@@ -79,7 +79,7 @@ export function addServe(program: Command, context: Context): void {
     .addOption(
       new Option(
         "--context <n>",
-        "most tokens of a conversation with its answer (default: 8192, or what the model has)",
+        "most tokens of a conversation with its answer (default: 8192, or the positions that the model has)",
       ).argParser(integer(2)),
     )
     .addOption(
