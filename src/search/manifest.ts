@@ -1,8 +1,8 @@
-import { randomUUID } from "node:crypto";
-import { open, readFile, rename, rm } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { ConfigError } from "../core/errors.ts";
+import { writeWhole } from "../core/write-whole.node.ts";
 
 const FORMAT = 1;
 
@@ -54,21 +54,7 @@ export async function readManifest(indexDir: string): Promise<Manifest | undefin
 
 /** Replaces the file in one step: after a crash it is the old or the new one. */
 export async function writeManifest(indexDir: string, manifest: Manifest): Promise<void> {
-  const file = fileOf(indexDir);
-  const draft = `${file}.${randomUUID()}`;
-  try {
-    const handle = await open(draft, "wx");
-    try {
-      await handle.writeFile(`${JSON.stringify(manifest, null, 2)}\n`);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(draft, file);
-  } catch (e) {
-    await rm(draft, { force: true });
-    throw e;
-  }
+  await writeWhole(fileOf(indexDir), `${JSON.stringify(manifest, null, 2)}\n`);
 }
 
 /** The command that makes the index anew, for messages. */
