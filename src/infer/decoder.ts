@@ -14,6 +14,12 @@ export const LEAST_CHUNK = 16;
 /** The kernel has a score for each head, new token and position of the cache's capacity. */
 const SCORE_BYTES = 128 * 2 ** 20;
 
+/**
+ * A step is hundreds of operators of some ten microseconds: threads that slept between them would help with few. As long
+ * as an operator or two, so that little is lost on a busy machine (docs/LOG.md, 2026-11-29).
+ */
+const SPIN_MICROSECONDS = 50;
+
 /** New positions of every row of a cache. */
 export interface DecoderStep {
   /** As many for each row; a single row where the cache holds positions already and there is more than one new one. */
@@ -51,7 +57,11 @@ export class Decoder implements AsyncDisposable {
     } = {},
   ): Promise<Decoder> {
     const { manyRows = true, ...rest } = options;
-    const session = await runtime.session(decoderGraph(language, runtime.device), { weights, ...rest });
+    const session = await runtime.session(decoderGraph(language, runtime.device), {
+      weights,
+      spinMicroseconds: SPIN_MICROSECONDS,
+      ...rest,
+    });
     return new Decoder(runtime, language, session, manyRows ? PREFILL_CHUNK : FEW_ROWS);
   }
 

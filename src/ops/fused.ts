@@ -11,36 +11,14 @@ import * as draw from "./draw.ts";
  */
 const afterDifferentiation = { notDifferentiable: "it is made by a rewrite, after differentiation" } as const;
 
-const checkResidual = (name: string, x: Tensor, skip: Tensor): void => {
-  if (!sameShape(x.shape, skip.shape) || (x.rank !== 2 && x.rank !== 3))
-    throw new ShapeError(`${name}: two equal shapes of rank 2 or 3 are expected, found ${x} and ${skip}`);
-};
-
-/** Residual and layer normalisation: outputs LayerNorm(x + skip) and x + skip. */
-export const skipLayerNorm: Op<[x: Tensor, skip: Tensor, weight: Tensor, bias: Tensor], { epsilon: number }> =
-  defineOp({
-    name: "skip_layer_norm",
-    infer([x, skip]) {
-      checkResidual("skip_layer_norm", x, skip);
-      return [sameAs(x), sameAs(x)];
-    },
-    vjp: afterDifferentiation,
-    lower(g, x, { epsilon }) {
-      const out = g.nodes(4, "SkipLayerNormalization", x, { epsilon: { float: epsilon } }, "com.microsoft");
-      return [out[0]!, out[3]!];
-    },
-    cases(rng) {
-      const shape = [...draw.shape(rng, 1, 2), 3 + rng.int(5)];
-      const width = [shape[shape.length - 1]!];
-      return [{ x: [shape, shape, width, width], attrs: { epsilon: 1e-5 } }];
-    },
-  });
-
 /** Residual and root-mean-square normalisation: outputs RMSNorm(x + skip) and x + skip. */
 export const skipRmsNorm: Op<[x: Tensor, skip: Tensor, weight: Tensor], { epsilon: number }> = defineOp({
   name: "skip_rms_norm",
   infer([x, skip]) {
-    checkResidual("skip_rms_norm", x, skip);
+    if (!sameShape(x.shape, skip.shape) || (x.rank !== 2 && x.rank !== 3))
+      throw new ShapeError(
+        `skip_rms_norm: two equal shapes of rank 2 or 3 are expected, found ${x} and ${skip}`,
+      );
     return [sameAs(x), sameAs(x)];
   },
   vjp: afterDifferentiation,

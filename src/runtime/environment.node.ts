@@ -3,46 +3,38 @@ import { type OrtApi, ortApi, type Pointer } from "./ort-api.node.ts";
 /** ONNX Runtime's own log goes nowhere: what goes wrong is in the error that is thrown. */
 const LOG_FATAL = 4;
 
-/** The threads that sessions share. */
-export interface ThreadPool {
-  /** Threads that work on one operator, the caller's included. */
-  readonly threads: number;
-  /** Whether they wait for work by spinning for a moment before they sleep. */
-  readonly spin: boolean;
-}
-
 /** The process's one OrtEnv, with its pool. */
 interface Environment {
   readonly handle: Pointer;
-  readonly pool: ThreadPool;
+  readonly threads: number;
   users: number;
 }
 
 /** ONNX Runtime keeps one environment in a process, whoever asks: so must we. */
 let shared: Environment | undefined;
 
-/** A hold on the environment. `pool` is the shared one, which the first holder chose. */
+/** A hold on the environment. `threads` work on one operator, the caller's included: the pool that the first holder chose. */
 export interface EnvironmentHold extends Disposable {
   readonly api: OrtApi;
   readonly handle: Pointer;
-  readonly pool: ThreadPool;
+  readonly threads: number;
 }
 
 /**
- * Takes hold of the environment, and makes it with `pool` when there is none. One pool for all sessions: with
+ * Takes hold of the environment, and makes it with so many threads when there is none. One pool for all sessions: with
  * pools of their own, 200 sessions on a machine of 64 cores would make 12,600 threads. (Measured with pools of 3
  * on 2 cores, 100 sessions alive: 233 ms to make one and run it once, against 3 ms with the shared pool.)
  */
-export function holdEnvironment(pool: ThreadPool): EnvironmentHold {
+export function holdEnvironment(threads: number): EnvironmentHold {
   const api = ortApi();
-  shared ??= { handle: create(api, pool), pool, users: 0 };
+  shared ??= { handle: create(api, threads), threads, users: 0 };
   const held = shared;
   held.users++;
   let released = false;
   return {
     api,
     handle: held.handle,
-    pool: held.pool,
+    threads: held.threads,
     [Symbol.dispose]() {
       if (released) return;
       released = true;
@@ -53,12 +45,12 @@ export function holdEnvironment(pool: ThreadPool): EnvironmentHold {
   };
 }
 
-function create(api: OrtApi, { threads, spin }: ThreadPool): Pointer {
+function create(api: OrtApi, threads: number): Pointer {
   const doing = "starting ONNX Runtime";
   const options = api.make("CreateThreadingOptions", doing);
   try {
     api.call("SetGlobalIntraOpNumThreads", doing, options, threads);
-    api.call("SetGlobalSpinControl", doing, options, spin ? 1 : 0);
+    api.call("SetGlobalSpinControl", doing, options, 0); // on busy machines it costs a multiple (docs/LOG.md)
     api.call("SetGlobalInterOpNumThreads", doing, options, 1);
     return api.make("CreateEnvWithGlobalThreadPools", doing, LOG_FATAL, "internvl", options);
   } finally {

@@ -6,7 +6,7 @@ import type { DType } from "../core/dtype.ts";
 import { messageOf, RuntimeFailure, UsageError } from "../core/errors.ts";
 import { EXTERNAL_LOCATION } from "../onnx/emit.ts";
 import { Cleanup } from "./cleanup.ts";
-import type { EnvironmentHold, ThreadPool } from "./environment.node.ts";
+import type { EnvironmentHold } from "./environment.node.ts";
 import { checkWeights, type DeclaredWeight, declaredWeights } from "./external-weights.ts";
 import { koffi } from "./koffi.node.ts";
 import { NativeBlock } from "./native-memory.node.ts";
@@ -79,7 +79,7 @@ async function withPlaceholder<T>(use: (folder: string) => Promise<T>): Promise<
 }
 
 async function create(
-  { api, handle: env, pool }: EnvironmentHold,
+  { api, handle: env, threads: shared }: EnvironmentHold,
   model: Uint8Array,
   weights: NativeWeights | undefined,
   options: SessionOptions,
@@ -91,7 +91,7 @@ async function create(
   using made = new Cleanup();
   const native = api.make("CreateSessionOptions", doing);
   made.defer(() => api.release("ReleaseSessionOptions", native));
-  configure(api, native, options, pool);
+  configure(api, native, options, shared);
   if (folder !== undefined)
     api.call(
       "AddSessionConfigEntry",
@@ -138,16 +138,25 @@ async function create(
   return out[0]!;
 }
 
-function configure(api: OrtApi, native: Pointer, options: SessionOptions, pool: ThreadPool): void {
+function configure(api: OrtApi, native: Pointer, options: SessionOptions, shared: number): void {
   const doing = "session";
-  const { threads = pool.threads, optimization = "all", prepack = true, providers = [], profile } = options;
+  const {
+    threads = shared,
+    spinMicroseconds = 0,
+    optimization = "all",
+    prepack = true,
+    providers = [],
+    profile,
+  } = options;
   if (!Number.isInteger(threads) || threads < 1)
     throw new UsageError(`session: threads is ${threads}; give a whole number ≥ 1, or leave it out`);
-  if (threads === pool.threads) api.call("DisablePerSessionThreads", doing, native);
+  if (threads === shared && spinMicroseconds === 0) api.call("DisablePerSessionThreads", doing, native);
   else {
     api.call("SetIntraOpNumThreads", doing, native, threads);
-    const spinning = pool.spin ? "1" : "0";
-    api.call("AddSessionConfigEntry", doing, native, "session.intra_op.allow_spinning", spinning);
+    const entry = (name: string, value: number) =>
+      api.call("AddSessionConfigEntry", doing, native, `session.intra_op.${name}`, `${value}`);
+    entry("allow_spinning", spinMicroseconds > 0 ? 1 : 0);
+    if (spinMicroseconds > 0) entry("spin_duration_us", spinMicroseconds);
   }
   api.call("SetSessionGraphOptimizationLevel", doing, native, OPTIMIZATION[optimization]);
   if (!prepack) api.call("AddSessionConfigEntry", doing, native, "session.disable_prepacking", "1");

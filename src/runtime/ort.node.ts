@@ -18,12 +18,6 @@ export interface RuntimeOptions {
   readonly device?: Device;
   /** Threads inside one operator, the caller's included; default: the physical cores. */
   readonly threads?: number;
-  /**
-   * Threads wait for the next operator by spinning; default false. Saves some microseconds per operator where
-   * nothing else runs (20 small products: 0.18 ms against 0.21), as in decoding one token after another; costs
-   * much where something does (40 products of 256 × 256 on two busy cores: 42-115 ms against 8-19).
-   */
-  readonly spin?: boolean;
 }
 
 /**
@@ -35,7 +29,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
   const threads = options.threads ?? defaultThreads();
   if (!Number.isInteger(threads) || threads < 1)
     throw new UsageError(`createRuntime: threads is ${threads}; give a whole number ≥ 1, or leave it out`);
-  const environment = holdEnvironment({ threads, spin: options.spin ?? false });
+  const environment = holdEnvironment(threads);
   return new NativeRuntime(environment, threads, options.device ?? "cpu");
 }
 

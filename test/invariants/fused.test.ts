@@ -86,8 +86,9 @@ describe.each(variants)("InternVL-C with $norm_type", (variant) => {
     expect(count(fusedImage, "multi_head_attention")).toBe(VISION.num_hidden_layers + 1);
     expect(count(fusedImage, "softmax")).toBe(0);
     expect(count(fusedImage, "bias_gelu")).toBe(VISION.num_hidden_layers);
-    const skip = variant.norm_type === "rms_norm" ? "skip_rms_norm" : "skip_layer_norm";
-    expect(count(fusedImage, skip)).toBeGreaterThanOrEqual(2 * VISION.num_hidden_layers - 1);
+    // LayerNorm stays apart from the sum before it: together they take longer.
+    const norm = variant.norm_type === "rms_norm" ? "skip_rms_norm" : "layer_norm";
+    expect(count(fusedImage, norm)).toBeGreaterThanOrEqual(2 * VISION.num_hidden_layers - 1);
     expect(count(fusedText, "multi_head_attention")).toBe(TEXT.num_hidden_layers);
     expect(count(fusedText, "rotary_embedding")).toBe(2 * TEXT.num_hidden_layers);
     expect(count(fusedText, "causal_mask")).toBe(0);

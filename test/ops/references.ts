@@ -270,7 +270,6 @@ export const REFERENCES: Readonly<Record<string, Reference>> = {
   causal_mask: (_x, { rows, columns, offset = 0 }) =>
     build([rows, columns], ([r, c]) => (c! <= r! + offset ? 0 : -1.7e38)),
   depend: ([x]) => x!,
-  skip_layer_norm: ([x, skip, weight, bias], attrs) => norm(true)([sumOf(x!, skip!), weight!, bias!], attrs),
   skip_rms_norm: ([x, skip, weight], attrs) => norm(false)([sumOf(x!, skip!), weight!], attrs),
   bias_gelu: ([x, bias]) => map((v) => v * 0.5 * (1 + erf(v / Math.SQRT2)))([sumOf(x!, bias!)], {}),
   gemm: ([x, weight, bias], { transB }) => sumOf(matmul([x!, weight!], { transB }), bias!),
