@@ -40,9 +40,6 @@ export function placePictures(
   };
 }
 
-/** Tiles that are encoded in one run: bounds the memory of activations. */
-const TILE_BATCH = 4;
-
 /** Bytes of image tokens that are kept: those of earlier turns are needed in every following one. */
 const KEPT_BYTES = 256 * 2 ** 20;
 
@@ -100,10 +97,11 @@ export class PictureEncoder implements AsyncDisposable {
     const width = this.model.language_model.shape.hidden_size;
     const rows = this.model.tokensPerTile;
     const data = new Float32Array(tiles.length * rows * width);
-    for (let at = 0; at < tiles.length; at += TILE_BATCH) {
+    // One a run: activations of several do not stay in the processor's caches.
+    for (const [i, tile] of tiles.entries()) {
       options.signal?.throwIfAborted();
-      const { tokens } = await this.session.run({ tiles: packU8(tiles.slice(at, at + TILE_BATCH)) }, options);
-      data.set(tokens!.data as Float32Array, at * rows * width);
+      const { tokens } = await this.session.run({ tiles: packU8([tile]) }, options);
+      data.set(tokens!.data as Float32Array, i * rows * width);
     }
     const made = { key, tokens: f32([tiles.length * rows, width], data) };
     this.#keep(made);
