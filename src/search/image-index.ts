@@ -238,6 +238,7 @@ export class ImageIndex implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     const open = this.#open;
     this.#open = undefined;
+    await this.#thumbnails.settled();
     (await open?.table)?.close();
   }
 

@@ -1,5 +1,6 @@
 import { readdir, stat, unlink, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import sharp from "sharp";
 import { expect, test } from "vitest";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
@@ -104,6 +105,19 @@ test("leftovers of a crash are cleared, work of others is not", async () => {
   await w.thumbnails.get(...(await w.add("a.png", await patches(1))));
   expect(await readdir(w.cache)).toContain("new.part");
   expect(await readdir(w.cache)).not.toContain("old.part");
+});
+
+test("once all have settled nothing is written any more", async () => {
+  await using w = await workplace();
+  const added = await Promise.all(
+    [1, 2, 3, 4, 5].map(async (i) => w.add(`${i}.png`, await patches(i, 300, 300))),
+  );
+  const wanted = Promise.all(added.map((picture) => w.thumbnails.get(...picture)));
+  while ((await readdir(w.cache).catch(() => [])).length === 0) await setTimeout(1);
+  await w.thumbnails.settled();
+  const names = (await readdir(w.cache)).sort();
+  expect(names).toEqual(added.map(([, hash]) => `${hash}-320.webp`).sort());
+  await wanted;
 });
 
 test("impossible sizes, bombs and broken pictures are refused", async () => {

@@ -82,6 +82,11 @@ export class Thumbnails {
     return making;
   }
 
+  /** Waits for those that are being made, also where nobody wants them any more: then nothing is written to the folder. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#making.values());
+  }
+
   async #make(
     cached: Map<string, number>,
     path: string,

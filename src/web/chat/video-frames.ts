@@ -9,6 +9,9 @@ const FRAME_SIDE = 448;
 /** A browser that gets no further than this with a step is not going to. */
 const STEP_MS = 15_000;
 
+/** So long a frame that was found may take until it can be drawn; where it is the one before, none is told. */
+const SHOWN_MS = 500;
+
 /** Frames per second where the browser does not tell them. */
 const USUAL_FPS = 30;
 
@@ -106,8 +109,29 @@ async function seek(
   signal: AbortSignal,
 ): Promise<void> {
   const done = happens(video, "seeked", `${name} cannot be read to its end. Convert it to MP4.`, signal);
+  const shown = nextFrame(video);
   video.currentTime = timeS;
   await done;
+  await shown();
+  signal.throwIfAborted();
+}
+
+/**
+ * Watches for the frame that is shown next: a busy browser says that it has found a place before it draws from there.
+ * The function that is returned waits for it, for {@link SHOWN_MS} at most.
+ */
+function nextFrame(video: HTMLVideoElement): () => Promise<void> {
+  if (!("requestVideoFrameCallback" in video)) return async () => {};
+  let watch = 0;
+  const shown = new Promise<void>((resolve) => {
+    watch = video.requestVideoFrameCallback(() => resolve());
+  });
+  return async () => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    await Promise.race([shown, new Promise<void>((resolve) => (timer = setTimeout(resolve, SHOWN_MS)))]);
+    clearTimeout(timer);
+    video.cancelVideoFrameCallback(watch);
+  };
 }
 
 function happens(
