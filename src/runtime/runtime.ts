@@ -51,8 +51,8 @@ export interface SessionOptions {
   readonly threads?: number;
   /**
    * Microseconds that threads wait for the next operator before they sleep; default 0. More gives the session threads of
-   * its own, and makes steps of many short operators faster, also on a busy machine while they are few. Browsers take no
-   * notice.
+   * its own, and makes steps of many short operators faster where nothing else runs; a busy machine loses what the threads
+   * wait, so a few tens at most (docs/LOG.md, 2026-11-29). Browsers take no notice.
    */
   readonly spinMicroseconds?: number;
   /** Graph optimisation by the runtime; default "all". */

@@ -9,7 +9,7 @@ const FRAME_SIDE = 448;
 /** A browser that gets no further than this with a step is not going to. */
 const STEP_MS = 15_000;
 
-/** So long a frame that was found may take until it can be drawn; where it is the one before, none is told. */
+/** So long a frame that was found may take to be shown. Where it is the one on show already, the browser tells of none. */
 const SHOWN_MS = 500;
 
 /** Frames per second where the browser does not tell them. */
